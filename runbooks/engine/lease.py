@@ -1,0 +1,91 @@
+"""Who runs a run: claim, renew, notice. All times are the database's clock."""
+
+import logging
+import threading
+import time
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+from django.db import DatabaseError, connection
+from django.db.models import F
+from django.db.models.functions import Coalesce, Now
+
+from runbooks.models import Execution, RunState
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=60)
+RENEW_EVERY = 15.0  # seconds
+GIVE_UP_AFTER = 45.0  # seconds without a renewal: stop before the lease runs out
+LOOK_EVERY = 0.5  # seconds between looks at the cancel flag
+
+
+def claim(execution_id: int, worker: str) -> int | None:
+    """Take a queued run by compare-and-swap; the new attempt number, or None when somebody else has it."""
+    claimed = Execution.objects.filter(pk=execution_id, state=RunState.QUEUED).update(
+        state=RunState.RUNNING,
+        attempt=F("attempt") + 1,
+        worker=worker[:200],
+        started_at=Coalesce(F("started_at"), Now()),
+        lease_expires_at=Now() + LEASE,
+    )
+    if not claimed:
+        return None
+    return Execution.objects.values_list("attempt", flat=True).get(pk=execution_id)
+
+
+class Heartbeat(threading.Thread):
+    """Renews the lease of one attempt and watches for a cancel. `stopped` is set when the step must end.
+
+    `reason` is then "cancel" (somebody asked) or "lost" (the lease is another's, or was not renewed
+    for 45 s).
+    """
+
+    def __init__(self, execution_id: int, attempt: int) -> None:
+        super().__init__(name=f"lease of run {execution_id}", daemon=True)
+        self.execution_id, self.attempt = execution_id, attempt
+        self.stopped = threading.Event()
+        self.reason: str | None = None
+        self._done = threading.Event()
+        self._renewed = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self.join(timeout=10)
+
+    def run(self) -> None:
+        try:
+            while not self._done.wait(LOOK_EVERY):
+                try:
+                    self._look()
+                except DatabaseError as error:
+                    log.warning("run %s: the database is away: %s", self.execution_id, error)
+                    connection.close()
+                if time.monotonic() - self._renewed > GIVE_UP_AFTER:
+                    self._end("lost")
+        finally:
+            connection.close()
+
+    def _look(self) -> None:
+        mine = Execution.objects.filter(
+            pk=self.execution_id, attempt=self.attempt, state__in=[RunState.RUNNING, RunState.CANCELLING]
+        )
+        now = time.monotonic()
+        if now - self._renewed >= RENEW_EVERY and mine.update(lease_expires_at=Now() + LEASE):
+            self._renewed = now
+        state = mine.values_list("state", flat=True).first()
+        if state is None:
+            self._end("lost")
+        elif state == RunState.CANCELLING:
+            self._end("cancel")
+
+    def _end(self, reason: str) -> None:
+        self.reason = self.reason or reason
+        self.stopped.set()

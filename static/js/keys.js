@@ -1,0 +1,48 @@
+// Single keys act on whatever carries data-key; J and K move over [data-row].
+const typing = (target) =>
+  target.closest("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]");
+const enabled = () => localStorage.getItem("desk-keys") !== "off";
+let cursor = null;
+
+function move(step) {
+  const rows = [...document.querySelectorAll("[data-row]")].filter((row) => row.offsetParent !== null);
+  if (!rows.length) return;
+  const now = rows.indexOf(cursor);
+  const next = rows[Math.max(0, Math.min(rows.length - 1, now < 0 ? (step > 0 ? 0 : rows.length - 1) : now + step))];
+  cursor?.classList.remove("is-cursor");
+  cursor = next;
+  cursor.classList.add("is-cursor");
+  (cursor.querySelector("a.subject, h2 a, .message") ?? cursor).focus({ preventScroll: true });
+  cursor.scrollIntoView({ block: "nearest" });
+}
+
+function act(key) {
+  const element = [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find((e) => e.offsetParent !== null);
+  if (!element) return false;
+  if (element.matches("input:not([type=checkbox]), textarea")) { element.focus(); element.select(); }
+  else element.click();
+  return true;
+}
+
+export function startKeys() {
+  const dialog = document.getElementById("keys");
+  const toggle = dialog?.querySelector("[data-keys-switch]");
+  if (toggle) {
+    toggle.checked = enabled();
+    toggle.addEventListener("change", () => localStorage.setItem("desk-keys", toggle.checked ? "on" : "off"));
+  }
+  document.addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key === "Enter" && event.target.form?.matches("[data-composer]")) {
+      event.preventDefault();
+      event.target.form.querySelector("[data-send]").click();
+      return;
+    }
+    if (event.key === "Escape" && typing(event.target)) { event.target.blur(); return; }
+    if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || document.querySelector("dialog[open]")) return;
+    if (event.key === "?") { dialog?.showModal(); event.preventDefault(); return; }
+    if (!enabled()) return;
+    const key = event.key.toLowerCase();
+    if (key === "j" || key === "k") { move(key === "j" ? 1 : -1); event.preventDefault(); }
+    else if (event.key.length === 1 && act(key)) event.preventDefault();
+  });
+}

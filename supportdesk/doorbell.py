@@ -1,0 +1,27 @@
+"""Ring a worker. Work waits in PostgreSQL; Celery only says that there is some."""
+
+import logging
+from typing import Any
+
+from celery import current_app
+from django.db import transaction
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+
+def ring(task: str, *args: Any, queue: str | None = None) -> bool:
+    """Send a Celery task by name. When Redis is away say so in the log: the sweep finds the row later."""
+    try:
+        options: dict[str, Any] = {"queue": queue} if queue else {}
+        current_app.send_task(task, args=args, retry=False, **options)
+    except (OperationalError, RedisError, OSError) as error:
+        log.warning("Redis is away; the sweep will start %s%r later (%s)", task, args, error)
+        return False
+    return True
+
+
+def ring_on_commit(task: str, *args: Any, queue: str | None = None) -> None:
+    """Ring once the transaction that made the work has committed."""
+    transaction.on_commit(lambda: ring(task, *args, queue=queue))

@@ -1,0 +1,134 @@
+"""To open browsers: "something changed", over Redis pub/sub and one server-sent stream.
+
+An event carries a topic and a kind, never content: the browser fetches the fragment, which
+authorises again. A browser that was away sends the cursors it last saw (`after`); what is newer
+comes from the database, so a lost event only costs a moment.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+import redis.asyncio
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import connections, transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.views.decorators.http import require_safe
+
+log = logging.getLogger(__name__)
+
+CHANNEL = "desk:events:"
+KEEP_ALIVE = 15.0
+MOST_TOPICS = 60
+_pool: redis.Redis | None = None
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A kind of topic: who may listen, and the newest cursor of one object (None: not for this reader)."""
+
+    name: str
+    cursor: Callable[[Any, str], int | None]
+
+
+_topics: dict[str, Topic] = {}
+
+
+def register(name: str, cursor: Callable[[Any, str], int | None]) -> None:
+    """Register topics `name` and `name.<id>`; `cursor(user, id)` returns None where the user may not see it."""
+    _topics[name] = Topic(name, cursor)
+
+
+def _redis() -> redis.Redis:
+    global _pool
+    if _pool is None:
+        _pool = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=1)
+    return _pool
+
+
+def publish(topic: str, kind: str = "changed", **data: Any) -> None:
+    """Tell open browsers once the transaction commits; without Redis they poll."""
+
+    def send() -> None:
+        try:
+            _redis().publish(CHANNEL + topic, json.dumps({"topic": topic, "kind": kind, **data}))
+        except (redis.RedisError, OSError, ValueError) as error:
+            log.debug("no one was told of %s: %s", topic, error)
+
+    transaction.on_commit(send)
+
+
+def cursors(user: Any, topics: list[str]) -> dict[str, int]:
+    """The newest cursor of each topic that the user may listen to."""
+    found = {}
+    for topic in topics[:MOST_TOPICS]:
+        name, _, key = topic.partition(".")
+        if name in _topics and (cursor := _topics[name].cursor(user, key)) is not None:
+            found[topic] = cursor
+    return found
+
+
+def _after(text: str) -> dict[str, int]:
+    pairs = (part.rpartition(":") for part in text.split(",") if part)
+    return {topic: int(value) for topic, _, value in pairs if value.isdigit()}
+
+
+def _cursors_and_let_go(request: HttpRequest, topics: list[str]) -> tuple[bool, dict[str, int]]:
+    """Authorise, then close this thread's connections: an open stream must hold none."""
+    try:
+        return request.user.is_authenticated, cursors(request.user, topics)
+    finally:
+        connections.close_all()
+
+
+async def stream(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+    """`/events/?topics=ticket.12,queue&after=ticket.12:345`: an endless stream, or one JSON answer.
+
+    With `poll=1` (the fall-back) it answers `{"cursors": {...}}` and ends.
+    """
+    topics = [topic for topic in request.GET.get("topics", "").split(",") if topic]
+    authenticated, now = await sync_to_async(_cursors_and_let_go)(request, topics)
+    if not authenticated:
+        return JsonResponse({"detail": "Sign in first."}, status=401)
+    if request.GET.get("poll"):
+        return JsonResponse({"cursors": now})
+    response = StreamingHttpResponse(
+        _lines(now, _after(request.GET.get("after", ""))), content_type="text/event-stream; charset=utf-8"
+    )
+    response["Cache-Control"] = "no-store"
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+stream = require_safe(stream)
+
+
+async def _lines(now: dict[str, int], after: dict[str, int]) -> AsyncIterator[bytes]:
+    def event(data: dict[str, Any]) -> bytes:
+        return b"data: " + json.dumps(data).encode() + b"\n\n"
+
+    yield b"retry: 3000\n" + event({"kind": "hello", "cursors": now})
+    for topic, cursor in now.items():
+        if topic in after and cursor > after[topic]:
+            yield event({"topic": topic, "kind": "changed", "cursor": cursor})
+    client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2)
+    try:
+        async with client.pubsub() as listener:
+            if now:
+                await listener.subscribe(*[CHANNEL + topic for topic in now])
+            while True:
+                if not now:
+                    await asyncio.sleep(KEEP_ALIVE)
+                    message = None
+                else:
+                    message = await listener.get_message(ignore_subscribe_messages=True, timeout=KEEP_ALIVE)
+                yield b"data: " + message["data"] + b"\n\n" if message else b": still here\n\n"
+    except (redis.RedisError, OSError) as error:
+        log.info("an event stream ends, Redis is away: %s", error)
+    finally:
+        await client.aclose()

@@ -1,0 +1,78 @@
+"""Text from people and mail, made safe to show."""
+
+import unicodedata
+from typing import Any
+
+import nh3
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.safestring import SafeString, mark_safe
+from markdown_it import MarkdownIt
+
+_markdown = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True}).enable(
+    ["table", "strikethrough"]
+)
+_TAGS = {
+    "a", "abbr", "b", "blockquote", "br", "code", "dd", "del", "div", "dl", "dt", "em", "h1", "h2", "h3", "h4", "h5",
+    "h6", "hr", "i", "ins", "li", "ol", "p", "pre", "q", "s", "small", "span", "strong", "sub", "sup", "table",
+    "tbody", "td", "tfoot", "th", "thead", "tr", "u", "ul",
+}  # fmt: skip
+_ATTRIBUTES = {
+    "a": {"href", "title"},
+    "td": {"colspan", "rowspan"},
+    "th": {"colspan", "rowspan"},
+    "ol": {"start"},
+}
+
+
+def sanitise(html: str) -> str:
+    """HTML with text structure and links only: no scripts, styles, forms, images or remote content."""
+    return nh3.clean(
+        html,
+        tags=_TAGS,
+        attributes=_ATTRIBUTES,
+        url_schemes={"http", "https", "mailto", "tel"},
+        link_rel="noopener noreferrer nofollow",
+        clean_content_tags={"script", "style", "title", "head", "noscript", "template", "svg", "math"},
+    )
+
+
+def markdown(text: str) -> SafeString:
+    """Markdown to sanitised HTML."""
+    return mark_safe(sanitise(_markdown.render(text)))  # noqa: S308 - sanitised on this line
+
+
+def clean(text: str) -> str:
+    """Drop what PostgreSQL or a terminal cannot take: NUL, control characters, lone surrogates."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
+
+
+def one_line(text: str, *, most: int = 200) -> str:
+    """The text on one line, white space collapsed, cut with an ellipsis."""
+    line = " ".join(clean(text).split())
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+
+
+KEY_MAP = (
+    (("J", "K"), "next and previous row, message or step"),
+    (("Enter",), "open the row"),
+    (("/",), "search"),
+    (("C",), "new ticket"),
+    (("R",), "reply"),
+    (("N",), "internal note"),
+    (("T",), "take the ticket"),
+    (("E",), "escalate"),
+    (("W",), "watch or stop watching"),
+    ((".",), "show what is new"),
+    (("F",), "follow a run's output"),
+    (("Ctrl", "Enter"), "send"),
+    (("Esc",), "leave a field, close"),
+    (("?",), "this list"),
+)
+
+
+def page(request: HttpRequest) -> dict[str, Any]:
+    """What every page shows of the installation."""
+    return {"desk_environment": "Production" if settings.PRODUCTION else "Development", "key_map": KEY_MAP}

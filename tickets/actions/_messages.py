@@ -1,0 +1,74 @@
+"""Write a message with its files. Shared by the actions that add one; not an action itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from django.core.files.base import ContentFile
+from django.utils import timezone
+
+from staff.models import User
+from supportdesk.text import clean, one_line
+from tickets.models import Attachment, Message, MessageKind, Requester, Ticket
+
+MOST_FILES = 200
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A file that comes with a message; `name` is made safe when it is stored."""
+
+    name: str
+    content_type: str
+    content: bytes
+
+
+def safe_name(name: str) -> str:
+    """A file name without folders, control characters or leading dots, still readable."""
+    leaf = PurePosixPath(one_line(name, most=400).replace("\\", "/")).name.lstrip(".").strip()
+    leaf = "".join("_" if c in '<>:"|?*\0' else c for c in leaf)
+    if len(leaf) > 150:
+        stem, dot, suffix = leaf.rpartition(".")
+        leaf = stem[: 149 - len(suffix)] + dot + suffix if dot and len(suffix) < 12 else leaf[:150]
+    return leaf or "attachment"
+
+
+def add(
+    ticket: Ticket,
+    *,
+    kind: MessageKind,
+    text: str,
+    author: User | None = None,
+    requester: Requester | None = None,
+    html: str = "",
+    quoted: str = "",
+    message_id: str = "",
+    automatic: bool = False,
+    files: Sequence[NewFile] = (),
+    at: datetime | None = None,
+) -> Message:
+    """Add the message and its attachments in the open transaction."""
+    message = Message.objects.create(
+        ticket=ticket,
+        kind=kind,
+        author=author,
+        requester=requester,
+        text=clean(text),
+        quoted=clean(quoted),
+        html=html,
+        rfc_id=message_id,
+        automatic=automatic,
+        created_at=at or timezone.now(),
+    )
+    for new in files[:MOST_FILES]:
+        attachment = Attachment(
+            message=message,
+            name=safe_name(new.name),
+            content_type=one_line(new.content_type, most=120),
+            size=len(new.content),
+        )
+        # The stored name carries nothing of the sender's; `name` is what a reader sees and downloads.
+        attachment.file.save(f"{message.pk}", ContentFile(new.content), save=False)
+        attachment.save()
+    return message

@@ -1,0 +1,156 @@
+"""Words on a ticket: replies, notes, and what the requester writes."""
+
+from collections.abc import Sequence
+
+from django.db import transaction
+from django.utils import timezone
+
+from staff.models import User
+from supportdesk.errors import Invalid
+from supportdesk.text import clean, one_line
+from tickets import policies
+from tickets.actions import _messages as messages
+from tickets.actions.life import move_to_open, open_ticket, resolve, wait_on_requester
+from tickets.mail import outgoing
+from tickets.models import (
+    Channel,
+    Clock,
+    LinkKind,
+    Message,
+    MessageKind,
+    Priority,
+    Requester,
+    Status,
+    Ticket,
+    TicketEvent,
+    TicketLink,
+)
+from tickets.sla import clocks
+
+
+@transaction.atomic
+def reply(
+    *,
+    number: int,
+    by: User,
+    text: str,
+    version: int | None = None,
+    files: Sequence[messages.NewFile] = (),
+    then: Status | None = None,
+) -> Message:
+    """Answer the requester: stop the first-response clock, open a new ticket, and put the mail in the outbox.
+
+    `then` resolves the ticket or waits on the requester in the same transaction.
+    """
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    policies.check_can_reply(by, ticket)
+    if ticket.status == Status.CLOSED:
+        raise Invalid(f"Ticket {number} is closed; reopen it to reply.")
+    message = _say(ticket, by, text, MessageKind.REPLY, files)
+    clocks.stop(ticket, Clock.FIRST_RESPONSE, at=message.created_at)
+    outgoing.queue(ticket, message)
+    TicketEvent.record(ticket, by, "replied", message=message.pk)
+    if ticket.status == Status.NEW:
+        move_to_open(ticket, by)
+    else:
+        Ticket.objects.filter(pk=ticket.pk).update(updated_at=message.created_at)
+    if then is not None and ticket.status != then:
+        policies.check_can_change(by, ticket)
+        {Status.RESOLVED: resolve, Status.WAITING: wait_on_requester}[then](number=number, by=by)
+    return message
+
+
+@transaction.atomic
+def note(
+    *, number: int, by: User, text: str, version: int | None = None, files: Sequence[messages.NewFile] = ()
+) -> Message:
+    """Add an internal note; it moves nothing and leaves by no mail."""
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    policies.check_can_note(by, ticket)
+    message = _say(ticket, by, text, MessageKind.NOTE, files)
+    TicketEvent.record(ticket, by, "noted", message=message.pk)
+    Ticket.objects.filter(pk=ticket.pk).update(updated_at=message.created_at)
+    return message
+
+
+def _say(ticket: Ticket, by: User, text: str, kind: MessageKind, files: Sequence[messages.NewFile]) -> Message:
+    text = clean(text).strip()
+    if not text:
+        raise Invalid("Write something first.", fields={"text": ["Write something first."]})
+    return messages.add(ticket, kind=kind, author=by, text=text, files=files)
+
+
+@transaction.atomic
+def receive(
+    *,
+    ticket_id: int,
+    requester: Requester,
+    text: str,
+    html: str = "",
+    quoted: str = "",
+    message_id: str = "",
+    automatic: bool = False,
+    subject: str = "",
+    files: Sequence[messages.NewFile] = (),
+) -> tuple[Ticket, Message]:
+    """Add what the requester wrote to their ticket.
+
+    A waiting, held or resolved ticket opens; on a closed one a linked follow-up opens. An automatic
+    message is kept and moves nothing.
+    """
+    ticket = Ticket.objects.select_for_update(of=("self",)).select_related("tier").get(pk=ticket_id)
+    if ticket.status == Status.CLOSED and not automatic:
+        return _follow_up(ticket, requester, text, html, quoted, message_id, subject, files)
+    message = messages.add(
+        ticket,
+        kind=MessageKind.REQUESTER,
+        requester=requester,
+        text=text,
+        html=html,
+        quoted=quoted,
+        message_id=message_id,
+        automatic=automatic,
+        files=files,
+    )
+    if automatic:
+        TicketEvent.record(ticket, requester, "auto_reply", message=message.pk)
+        return ticket, message
+    TicketEvent.record(ticket, requester, "received", message=message.pk)
+    if ticket.status in {Status.WAITING, Status.ON_HOLD, Status.RESOLVED}:
+        move_to_open(ticket, requester)
+    Ticket.objects.filter(pk=ticket.pk).update(updated_at=timezone.now(), snippet=one_line(text))
+    return ticket, message
+
+
+def _follow_up(
+    closed: Ticket,
+    requester: Requester,
+    text: str,
+    html: str,
+    quoted: str,
+    message_id: str,
+    subject: str,
+    files: Sequence[messages.NewFile],
+) -> tuple[Ticket, Message]:
+    ticket, message = open_ticket(
+        by=None,
+        requester_email=requester.email,
+        requester_name=requester.name,
+        subject=subject or closed.subject,
+        text=text,
+        html=html,
+        quoted=quoted,
+        message_id=message_id,
+        tier=closed.tier,
+        priority=Priority(closed.priority),
+        category=closed.category,
+        channel=Channel.EMAIL,
+        files=files,
+    )
+    if closed.restricted:
+        ticket.restricted = True
+        ticket.save(update_fields=["restricted"])
+    TicketLink.objects.create(source=ticket, target=closed, kind=LinkKind.FOLLOW_UP)
+    TicketEvent.record(ticket, requester, "follow_up", of=closed.number)
+    TicketEvent.record(closed, requester, "followed_up", follow_up=ticket.number)
+    return ticket, message

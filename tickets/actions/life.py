@@ -1,0 +1,167 @@
+"""Open a ticket, and move it through its states."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from staff.models import Tier, User
+from supportdesk.errors import Invalid
+from supportdesk.text import clean, one_line
+from tickets import policies
+from tickets.actions import _messages as messages
+from tickets.models import (
+    Category,
+    Channel,
+    Clock,
+    Message,
+    MessageKind,
+    Priority,
+    Requester,
+    Status,
+    Ticket,
+    TicketEvent,
+)
+from tickets.sla import clocks
+
+
+@transaction.atomic
+def open_ticket(
+    *,
+    by: User | None,
+    requester_email: str,
+    subject: str,
+    text: str,
+    tier: Tier,
+    requester_name: str = "",
+    priority: Priority = Priority.NORMAL,
+    category: Category | None = None,
+    channel: Channel = Channel.WEB,
+    html: str = "",
+    quoted: str = "",
+    message_id: str = "",
+    automatic: bool = False,
+    files: Sequence[messages.NewFile] = (),
+    at: datetime | None = None,
+) -> tuple[Ticket, Message]:
+    """Open a ticket with its first message, which is the requester's, and start its first-response clock.
+
+    `by` is the member of staff or integration that opens it; None for mail, where the requester
+    does. Raises `Invalid` when subject or text is empty.
+    """
+    if by is not None:
+        policies.check_can_open(by)
+    subject, text, now = one_line(subject, most=300), clean(text).strip(), at or timezone.now()
+    missing = {name: ["Write something here."] for name, value in [("subject", subject), ("text", text)] if not value}
+    if missing and by is not None:
+        raise Invalid("A ticket needs a subject and a text.", fields=missing)
+    requester = find_requester(requester_email, requester_name)
+    ticket = Ticket.objects.create(
+        subject=subject or "(no subject)",
+        priority=priority,
+        tier=tier,
+        requester=requester,
+        category=category,
+        channel=channel,
+        created_at=now,
+        updated_at=now,
+        snippet=one_line(text),
+    )
+    message = messages.add(
+        ticket,
+        kind=MessageKind.REQUESTER,
+        requester=requester,
+        text=text,
+        html=html,
+        quoted=quoted,
+        message_id=message_id,
+        automatic=automatic,
+        files=files,
+        at=now,
+    )
+    clocks.start(ticket, Clock.FIRST_RESPONSE, at=now)
+    TicketEvent.record(ticket, by or requester, "opened", at=now, channel=Channel(channel).label)
+    return ticket, message
+
+
+def find_requester(email: str, name: str = "") -> Requester:
+    """Get or make the requester of an address; a name fills an empty one."""
+    email = one_line(email, most=254).lower()
+    requester, _ = Requester.objects.get_or_create(email=email, defaults={"name": one_line(name)})
+    if name and not requester.name:
+        requester.name = one_line(name)
+        requester.save(update_fields=["name"])
+    return requester
+
+
+@transaction.atomic
+def resolve(*, number: int, by: User, version: int | None = None) -> Ticket:
+    """Resolve the ticket, stop its clocks and record who did it."""
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    policies.check_can_change(by, ticket)
+    ticket.move_to(Status.RESOLVED)
+    ticket.resolved_at, ticket.resolved_by = timezone.now(), by
+    ticket.touch("status", "resolved_at", "resolved_by")
+    clocks.stop(ticket, Clock.FIRST_RESPONSE, at=ticket.resolved_at)
+    TicketEvent.record(ticket, by, "resolved")
+    return ticket
+
+
+@transaction.atomic
+def close(*, number: int, by: User, version: int | None = None) -> Ticket:
+    """Close a resolved ticket for good. Closing one that was never resolved is for merge and spam only."""
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    policies.check_can_change(by, ticket)
+    if ticket.status != Status.RESOLVED:
+        raise Invalid(f"Ticket {number} is not resolved yet; resolve it first.")
+    ticket.move_to(Status.CLOSED)
+    ticket.closed_at = timezone.now()
+    ticket.touch("status", "closed_at")
+    TicketEvent.record(ticket, by, "closed")
+    return ticket
+
+
+@transaction.atomic
+def reopen(*, number: int, by: User, version: int | None = None) -> Ticket:
+    """Open a resolved or closed ticket again."""
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    policies.check_can_change(by, ticket)
+    if ticket.is_open:
+        raise Invalid(f"Ticket {number} is not resolved, so there is nothing to reopen.")
+    move_to_open(ticket, by)
+    return ticket
+
+
+def move_to_open(ticket: Ticket, by: User | Requester) -> None:
+    """Bring a waiting, held, resolved or closed ticket of this transaction back to open."""
+    was_open = ticket.is_open
+    was = Status(ticket.status)
+    ticket.move_to(Status.OPEN)
+    ticket.resolved_at = ticket.resolved_by = ticket.closed_at = None
+    ticket.touch("status", "resolved_at", "resolved_by", "closed_at")
+    if was_open:
+        TicketEvent.record(ticket, by, "status", was=was.label, to=Status.OPEN.label)
+    else:
+        TicketEvent.record(ticket, by, "reopened")
+
+
+@transaction.atomic
+def wait_on_requester(*, number: int, by: User, version: int | None = None) -> Ticket:
+    """Nothing more can be done until the requester answers."""
+    return _park(number, by, version, Status.WAITING, "waiting")
+
+
+@transaction.atomic
+def hold(*, number: int, by: User, version: int | None = None) -> Ticket:
+    """Nothing can be done for now, and it is not the requester's turn."""
+    return _park(number, by, version, Status.ON_HOLD, "held")
+
+
+def _park(number: int, by: User, version: int | None, status: Status, event: str) -> Ticket:
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    policies.check_can_change(by, ticket)
+    ticket.move_to(status)
+    ticket.touch("status")
+    TicketEvent.record(ticket, by, event)
+    return ticket

@@ -1,0 +1,191 @@
+"""Who works on a ticket, how urgent it is, what it is about."""
+
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from staff.models import Tier, User
+from supportdesk.errors import Invalid
+from supportdesk.text import clean, one_line
+from tickets import policies
+from tickets.actions import _messages as messages
+from tickets.actions import life
+from tickets.models import Category, MessageKind, Priority, Status, Ticket, TicketEvent, Watcher
+from tickets.sla import clocks
+
+
+@transaction.atomic
+def take(*, number: int, by: User, version: int | None = None) -> Ticket:
+    """Become the assignee; a new ticket opens."""
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    policies.check_can_take(by, ticket)
+    if ticket.assignee_id == by.pk:
+        return ticket
+    ticket.assignee = by
+    ticket.touch("assignee")
+    TicketEvent.record(ticket, by, "taken")
+    if ticket.status == Status.NEW:
+        life.move_to_open(ticket, by)
+    return ticket
+
+
+@transaction.atomic
+def assign(*, number: int, by: User, to: User | None, version: int | None = None) -> Ticket:
+    """Make somebody the assignee, or nobody."""
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    policies.check_can_assign(by, ticket, to)
+    if ticket.assignee_id == (to.pk if to else None):
+        return ticket
+    ticket.assignee = to
+    ticket.touch("assignee")
+    TicketEvent.record(ticket, by, "assigned" if to else "unassigned", to=str(to or ""))
+    return ticket
+
+
+@transaction.atomic
+def set_priority(*, number: int, by: User, priority: Priority, version: int | None = None) -> Ticket:
+    """Change the priority; the clocks get the target of the new one."""
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    policies.check_can_change(by, ticket)
+    was = Priority(ticket.priority)
+    if was == priority:
+        return ticket
+    ticket.priority = priority
+    ticket.touch("priority")
+    TicketEvent.record(ticket, by, "priority", was=was.label, to=priority.label)
+    clocks.retarget(ticket, at=timezone.now())
+    return ticket
+
+
+@transaction.atomic
+def set_category(*, number: int, by: User, category: Category | None, version: int | None = None) -> Ticket:
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    policies.check_can_change(by, ticket)
+    if ticket.category == category:
+        return ticket
+    was, ticket.category = ticket.category, category
+    ticket.touch("category")
+    TicketEvent.record(ticket, by, "category", was=str(was or "none"), to=str(category or "none"))
+    return ticket
+
+
+@transaction.atomic
+def set_subject(*, number: int, by: User, subject: str, version: int | None = None) -> Ticket:
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    policies.check_can_change(by, ticket)
+    subject = one_line(subject, most=300)
+    if not subject:
+        raise Invalid("A ticket needs a subject.", fields={"subject": ["Write something here."]})
+    if subject == ticket.subject:
+        return ticket
+    was, ticket.subject = ticket.subject, subject
+    ticket.touch("subject")
+    TicketEvent.record(ticket, by, "subject", was=was, to=subject)
+    return ticket
+
+
+@transaction.atomic
+def escalate(*, number: int, by: User, handover: str, to: Tier | None = None, version: int | None = None) -> Ticket:
+    """Hand the ticket to the next tier (or `to`) with a note of what was tried.
+
+    The assignee is removed unless they work the new tier; the clocks get its target.
+    """
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    target = to or Tier.objects.filter(level__gt=ticket.tier.level).first()
+    if target is None:
+        raise Invalid(f"Ticket {number} is with tier {ticket.tier.level}, the last one.")
+    policies.check_can_escalate(by, ticket, target)
+    handover = clean(handover).strip()
+    if not handover:
+        raise Invalid("Write what was tried, for those who take over.", fields={"handover": ["Write what was tried."]})
+    was, ticket.tier = ticket.tier, target
+    if ticket.assignee and ticket.assignee.standing.level < target.level:
+        ticket.assignee = None
+    ticket.touch("tier", "assignee")
+    messages.add(
+        ticket,
+        kind=MessageKind.NOTE,
+        author=by,
+        text=f"**Handover to {target}, {target.name}**\n\n{handover}",
+    )
+    TicketEvent.record(ticket, by, "escalated", was=str(was), to=str(target))
+    clocks.retarget(ticket, at=timezone.now())
+    return ticket
+
+
+@transaction.atomic
+def set_restricted(*, number: int, by: User, restricted: bool, version: int | None = None) -> Ticket:
+    """Let only the assignee, watchers, leads of the tier and administrators see the ticket, or everybody again."""
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    policies.check_can_restrict(by, ticket)
+    if ticket.restricted == restricted:
+        return ticket
+    ticket.restricted = restricted
+    ticket.touch("restricted")
+    TicketEvent.record(ticket, by, "restricted" if restricted else "unrestricted")
+    return ticket
+
+
+@transaction.atomic
+def watch(*, number: int, by: User) -> Ticket:
+    ticket = Ticket.objects.visible_to(by).lock(number)
+    policies.check_can_watch(by, ticket)
+    Watcher.objects.get_or_create(ticket=ticket, user=by)
+    return ticket
+
+
+@transaction.atomic
+def unwatch(*, number: int, by: User) -> Ticket:
+    ticket = Ticket.objects.visible_to(by).lock(number)
+    policies.check_can_watch(by, ticket)
+    Watcher.objects.filter(ticket=ticket, user=by).delete()
+    return ticket
+
+
+_MOVES = {
+    Status.RESOLVED: life.resolve,
+    Status.WAITING: life.wait_on_requester,
+    Status.ON_HOLD: life.hold,
+    Status.CLOSED: life.close,
+}
+
+
+@transaction.atomic
+def set_status(*, number: int, by: User, status: Status, version: int | None = None) -> Ticket:
+    """Move the ticket by the action that belongs to the status; the same status again changes nothing."""
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    if ticket.status == status:
+        policies.check_can_change(by, ticket)
+        return ticket
+    if status in _MOVES:
+        return _MOVES[status](number=number, by=by)
+    if status == Status.OPEN and not ticket.is_open:
+        return life.reopen(number=number, by=by)
+    policies.check_can_change(by, ticket)
+    if status == Status.NEW:
+        ticket.move_to(status)
+    life.move_to_open(ticket, by)
+    return ticket
+
+
+@transaction.atomic
+def update(*, number: int, by: User, version: int | None = None, **changes: Any) -> Ticket:
+    """Change several properties as one: all of them or none, one version check.
+
+    `changes` may hold subject, priority, category, assignee, restricted and status, applied in
+    this order.
+    """
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    steps: dict[str, tuple[Any, str]] = {
+        "subject": (set_subject, "subject"),
+        "priority": (set_priority, "priority"),
+        "category": (set_category, "category"),
+        "assignee": (assign, "to"),
+        "restricted": (set_restricted, "restricted"),
+        "status": (set_status, "status"),
+    }
+    for name, (action, argument) in steps.items():
+        if name in changes:
+            ticket = action(number=number, by=by, **{argument: changes[name]})
+    return ticket

@@ -1,0 +1,347 @@
+"""The ticket, its requester, and its history."""
+
+from datetime import datetime
+from typing import Any, Self
+
+from django.contrib.postgres.indexes import GinIndex, OpClass
+from django.contrib.postgres.search import SearchVector, SearchVectorField
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Lower, Upper
+from django.utils import timezone
+
+from staff.models import Role, Tier, User
+from supportdesk import events
+from supportdesk.errors import Conflict, InvalidTransition, NotFound
+
+
+class Status(models.TextChoices):
+    NEW = "new", "New"
+    OPEN = "open", "Open"
+    WAITING = "waiting_on_requester", "Waiting on requester"
+    ON_HOLD = "on_hold", "On hold"
+    RESOLVED = "resolved", "Resolved"
+    CLOSED = "closed", "Closed"
+
+
+OPEN_STATUSES = (Status.NEW, Status.OPEN, Status.WAITING, Status.ON_HOLD)
+
+# A ticket's moves. The reasons that a move to closed needs (merge, spam) are the actions' business.
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.NEW: frozenset({Status.OPEN, Status.WAITING, Status.ON_HOLD, Status.RESOLVED, Status.CLOSED}),
+    Status.OPEN: frozenset({Status.WAITING, Status.ON_HOLD, Status.RESOLVED, Status.CLOSED}),
+    Status.WAITING: frozenset({Status.OPEN, Status.ON_HOLD, Status.RESOLVED}),
+    Status.ON_HOLD: frozenset({Status.OPEN, Status.WAITING, Status.RESOLVED}),
+    Status.RESOLVED: frozenset({Status.OPEN, Status.CLOSED}),
+    Status.CLOSED: frozenset({Status.OPEN}),
+}
+
+
+class Priority(models.TextChoices):
+    URGENT = "urgent", "Urgent"
+    HIGH = "high", "High"
+    NORMAL = "normal", "Normal"
+    LOW = "low", "Low"
+
+
+class Channel(models.TextChoices):
+    EMAIL = "email", "email"
+    WEB = "web", "web"
+    PHONE = "phone", "phone"
+    CHAT = "chat", "chat"
+    API = "api", "API"
+    ALERT = "alert", "alert"
+    RUNBOOK = "runbook", "runbook"
+
+
+class Requester(models.Model):
+    """Someone who asks for help: known by address, never signs in."""
+
+    email = models.EmailField(max_length=254)
+    name = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["email"]
+        constraints = [
+            models.UniqueConstraint(Lower("email"), name="requester_email_once"),
+            models.CheckConstraint(condition=Q(email=Lower(F("email"))), name="requester_email_lower"),
+        ]
+        indexes = [
+            # The queue's search box looks for part of a name or address.
+            GinIndex(OpClass(Upper("email"), name="gin_trgm_ops"), name="requester_email_part"),
+            GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="requester_name_part"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+
+class Category(models.Model):
+    """What a ticket or an article is about; the guide's headings of common issues are the first."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=80)
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ["position", "name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TicketQuerySet(models.QuerySet["Ticket"]):
+    def visible_to(self, user: User) -> Self:
+        """All tickets, but restricted ones only for assignee, watchers, leads of the tier, administrators, auditors."""
+        standing = user.standing
+        if standing.is_administrator or standing.reads_only:
+            return self
+        if standing.role == Role.INTEGRATION:
+            return self.filter(restricted=False)
+        if not standing.level:
+            return self.none()
+        return self.filter(
+            Q(restricted=False)
+            | Q(assignee=user)
+            | Q(tier__level__in=standing.lead_levels)
+            | Q(pk__in=Watcher.objects.filter(user=user).values("ticket"))
+        )
+
+    def open(self) -> Self:
+        return self.filter(status__in=OPEN_STATUSES)
+
+    def lock(self, number: int, version: int | None = None) -> "Ticket":
+        """Lock one ticket of this set by number; `Conflict` when its version is not the given one."""
+        ticket = (
+            self.select_for_update(of=("self",))
+            .select_related("tier", "assignee", "requester", "category")
+            .filter(number=number)
+            .first()
+        )
+        if ticket is None:
+            raise NotFound(f"There is no ticket {number}.")
+        if version is not None and version != ticket.version:
+            changes = [event.sentence for event in ticket.events.filter(version__gt=version).select_related("actor")]
+            raise Conflict(
+                f"Ticket {number} was changed by somebody else while you worked on it; nothing of yours was saved.",
+                changes=changes,
+                version=ticket.version,
+            )
+        return ticket
+
+
+NUMBERS = "tickets_ticket_number"  # the sequence that numbers come from
+
+
+class Ticket(models.Model):
+    """One request for help. `version` grows with every change of a property, never with a message."""
+
+    number = models.BigIntegerField(unique=True, db_default=models.Func(models.Value(NUMBERS), function="nextval"))
+    subject = models.CharField(max_length=300)
+    status = models.CharField(max_length=24, choices=Status.choices, default=Status.NEW)
+    priority = models.CharField(max_length=10, choices=Priority.choices, default=Priority.NORMAL)
+    tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="tickets")
+    assignee = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="tickets")
+    requester = models.ForeignKey(Requester, on_delete=models.PROTECT, related_name="tickets")
+    category = models.ForeignKey(Category, on_delete=models.SET_NULL, null=True, blank=True, related_name="tickets")
+    channel = models.CharField(max_length=10, choices=Channel.choices)
+    restricted = models.BooleanField(default=False)
+    version = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    resolved_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    closed_at = models.DateTimeField(null=True, blank=True)
+    snippet = models.CharField(max_length=200, blank=True)
+    # The earliest due time of the running clocks, kept by tickets.sla so that the queue can sort by it.
+    due_at = models.DateTimeField(null=True, blank=True)
+    search = models.GeneratedField(
+        expression=SearchVector("subject", config="english", weight="A")
+        + SearchVector("snippet", config="english", weight="C"),
+        output_field=SearchVectorField(),
+        db_persist=True,
+    )
+
+    objects = TicketQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(status=Status.RESOLVED) | Q(resolved_at__isnull=False), name="ticket_resolved_at"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=Status.CLOSED) | Q(closed_at__isnull=False), name="ticket_closed_at"
+            ),
+            models.CheckConstraint(condition=~Q(subject=""), name="ticket_has_subject"),
+        ]
+        indexes = [
+            # The queue's default order over open tickets; ties break by number.
+            models.Index(
+                F("due_at").asc(nulls_last=True),
+                "number",
+                name="ticket_queue_due",
+                condition=Q(status__in=OPEN_STATUSES),
+            ),
+            # The same within a tier.
+            models.Index(
+                "tier",
+                F("due_at").asc(nulls_last=True),
+                "number",
+                name="ticket_tier_due",
+                condition=Q(status__in=OPEN_STATUSES),
+            ),
+            # The same within one person's tickets.
+            models.Index(
+                "assignee",
+                F("due_at").asc(nulls_last=True),
+                "number",
+                name="ticket_assignee_due",
+                condition=Q(status__in=OPEN_STATUSES),
+            ),
+            # Recently updated, recently resolved: the other orders of the queue.
+            models.Index(fields=["-updated_at"], name="ticket_updated"),
+            models.Index(fields=["status", "-updated_at"], name="ticket_status_updated"),
+            # The search box of the queue.
+            GinIndex(fields=["search"], name="ticket_search"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.subject}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN_STATUSES
+
+    def can_move_to(self, status: Status) -> bool:
+        return status in TRANSITIONS[Status(self.status)]
+
+    def move_to(self, status: Status) -> None:
+        """Change the status, or raise `InvalidTransition` naming both ends."""
+        if not self.can_move_to(status):
+            raise InvalidTransition(
+                f"Ticket {self.number} is {Status(self.status).label.lower()}; it cannot become {status.label.lower()}."
+            )
+        self.status = status
+
+    def touch(self, *fields: str) -> None:
+        """Save changed properties: the version grows and `updated_at` moves."""
+        self.version += 1
+        self.updated_at = timezone.now()
+        self.save(update_fields=[*fields, "version", "updated_at"])
+
+
+class Watcher(models.Model):
+    """Someone who follows a ticket; a watcher sees a restricted one."""
+
+    ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="watchers")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="watching")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["ticket", "user"], name="watch_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} watches {self.ticket_id}"
+
+
+class LinkKind(models.TextChoices):
+    FOLLOW_UP = "follow_up", "Follow-up of"
+
+
+class TicketLink(models.Model):
+    """`source` is a follow-up of `target`."""
+
+    source = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="links")
+    target = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="linked_from")
+    kind = models.CharField(max_length=20, choices=LinkKind.choices)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["source", "target", "kind"], name="link_once"),
+            models.CheckConstraint(condition=~Q(source=F("target")), name="link_not_itself"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source_id} {self.kind} {self.target_id}"
+
+
+# The words of the timeline. {name}s come from the event's data.
+SENTENCES = {
+    "opened": "opened the ticket by {channel}",
+    "taken": "took the ticket",
+    "assigned": "assigned it to {to}",
+    "unassigned": "removed the assignee",
+    "status": "changed the status from {was} to {to}",
+    "priority": "changed the priority from {was} to {to}",
+    "category": "changed the category from {was} to {to}",
+    "subject": "changed the subject from “{was}” to “{to}”",
+    "escalated": "escalated from {was} to {to}",
+    "reopened": "reopened the ticket",
+    "resolved": "resolved the ticket",
+    "closed": "closed the ticket",
+    "waiting": "is waiting on the requester",
+    "held": "put the ticket on hold",
+    "restricted": "restricted the ticket to its assignee, watchers and leads",
+    "unrestricted": "lifted the restriction",
+    "replied": "replied",
+    "noted": "added an internal note",
+    "received": "wrote",
+    "auto_reply": "sent an automatic reply, which moved nothing",
+    "bounced": "reported that mail to {to} could not be delivered",
+    "delivery_failed": "could not send the mail to {to}: {error}",
+    "breached": "noticed that {clock} was due at {due} and is breached",
+    "follow_up": "opened this as a follow-up of {of}",
+    "followed_up": "opened a follow-up: {follow_up}",
+    "run_started": "started the runbook {title} (run {run})",
+    "run_finished": "saw run {run} of {title} end: {state}. {summary}",
+}
+
+
+class TicketEvent(models.Model):
+    """The ticket's history, append-only. `version` is the ticket's after the event."""
+
+    ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="events")
+    kind = models.CharField(max_length=24)
+    actor = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    actor_name = models.CharField(max_length=200)
+    data = models.JSONField(default=dict)
+    version = models.PositiveIntegerField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["id"]
+        # The timeline of one ticket, in order.
+        indexes = [models.Index(fields=["ticket", "id"], name="event_timeline")]
+
+    def __str__(self) -> str:
+        return self.sentence
+
+    @property
+    def words(self) -> str:
+        """What happened, without who."""
+        return SENTENCES.get(self.kind, self.kind).format_map(_Blank(self.data))
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.actor_name} {self.words}"
+
+    @classmethod
+    def record(cls, ticket: Ticket, by: Any, kind: str, *, at: datetime | None = None, **data: Any) -> "TicketEvent":
+        """Append an event in the open transaction and tell open browsers. `by` is a User, Requester, or a name."""
+        event = cls.objects.create(
+            ticket=ticket,
+            kind=kind,
+            actor=by if isinstance(by, User) else None,
+            actor_name=str(by)[:200],
+            data=data,
+            version=ticket.version,
+            at=at or timezone.now(),
+        )
+        events.publish(f"ticket.{ticket.number}", kind, cursor=event.pk)
+        events.publish("queue", kind, cursor=event.pk, number=ticket.number)
+        return event
+
+
+class _Blank(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "?"

@@ -1,0 +1,19 @@
+"""What the pages and endpoints of tickets show."""
+
+from tickets.queries.cursors import queue_cursor, ticket_cursor
+from tickets.queries.detail import Detail, ticket_detail, ticket_for
+from tickets.queries.navigation import navigation
+from tickets.queries.queue import Filters, QueuePage, queue, queue_rows
+
+__all__ = [
+    "Detail",
+    "Filters",
+    "QueuePage",
+    "navigation",
+    "queue",
+    "queue_cursor",
+    "queue_rows",
+    "ticket_cursor",
+    "ticket_detail",
+    "ticket_for",
+]

@@ -1,0 +1,67 @@
+"""The side navigation's counts, in one statement."""
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from django.db import connection
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from staff.models import Tier, User
+from staff.policies import is_administrator
+from tickets import policies
+from tickets.models import OPEN_STATUSES, Ticket
+from tickets.queries.queue import MOST_COUNTED, in_view
+
+COUNTED_VIEWS = ("open", "mine", "unassigned", "breaching", "waiting")
+
+
+def navigation(request: HttpRequest) -> dict[str, Any]:
+    """A context processor: `nav` costs nothing on a page or fragment that does not show it."""
+    user = getattr(request, "user", None)
+    if not isinstance(user, User):
+        return {"nav": None}
+    section, section_tier = _section(request)
+    return {
+        "nav": SimpleLazyObject(lambda: _navigation(user)),
+        "section": section,
+        "section_tier": section_tier,
+        "can_open_ticket": SimpleLazyObject(lambda: policies.can_open(user)),
+        "is_administrator": SimpleLazyObject(lambda: is_administrator(user)),
+    }
+
+
+def _section(request: HttpRequest) -> tuple[str, int | None]:
+    """The navigation entry of the page that the reader is on, also when htmx asks for a fragment of it."""
+    htmx = getattr(request, "htmx", None)
+    url = urlsplit((htmx.current_url_abs_path if htmx else "") or request.get_full_path())
+    top = url.path.strip("/").partition("/")[0]
+    if top != "tickets":
+        return {"runs": "runbooks"}.get(top, top), None
+    asked = parse_qs(url.query)
+    tier = asked.get("tier", [""])[0]
+    if url.path != "/tickets/" or tier:
+        return "", int(tier) if tier.isdigit() else None
+    return asked.get("view", ["open"])[0], None
+
+
+def _navigation(user: User) -> dict[str, Any]:
+    """`counts` by view, and the tiers with theirs; every count stops at a limit, so it stays cheap."""
+    tiers = list(Tier.objects.all())
+    visible = Ticket.objects.visible_to(user)
+    sets = [in_view(visible, view, user) for view in COUNTED_VIEWS]
+    sets += [visible.filter(status__in=OPEN_STATUSES, tier=tier) for tier in tiers]
+    parts: list[str] = []
+    parameters: list[Any] = []
+    for tickets in sets:
+        sql, values = tickets.order_by().values("pk")[:MOST_COUNTED].query.sql_with_params()
+        parts.append(f"(SELECT count(*) FROM ({sql}) AS counted)")  # noqa: S608 - Django's own statement
+        parameters += values
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT " + ", ".join(parts), parameters)
+        row = cursor.fetchone()
+    counts = [f"{MOST_COUNTED - 1}+" if count >= MOST_COUNTED else count for count in row]
+    return {
+        "counts": dict(zip(COUNTED_VIEWS, counts, strict=False)),
+        "tiers": list(zip(tiers, counts[len(COUNTED_VIEWS) :], strict=True)),
+    }

@@ -1,0 +1,23 @@
+"""Celery's way in: ids in, one action, done."""
+
+from celery import shared_task
+
+from tickets import actions
+from tickets.mail import incoming, outgoing
+
+__all__ = ["apply_mail", "outgoing", "sweep_mail", "sweep_sla"]
+
+
+@shared_task(name="tickets.sweep_sla")
+def sweep_sla() -> None:
+    actions.sweep_sla()
+
+
+@shared_task(name="tickets.apply_mail")
+def apply_mail(inbound_id: int) -> None:
+    incoming.apply(inbound_id)
+
+
+@shared_task(name="tickets.sweep_mail")
+def sweep_mail() -> None:
+    incoming.sweep()

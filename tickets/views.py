@@ -1,0 +1,187 @@
+"""Pages and fragments of tickets."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.http import FileResponse, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from staff.models import Tier
+from staff.policies import check_is_administrator
+from staff.requests import DeskRequest
+from supportdesk.errors import NotFound
+from tickets import actions, forms, queries
+from tickets.models import Attachment, OutboundEmail, Priority, Status, Ticket
+from tickets.policies import check_can_open
+from tickets.queries.queue import SIZES, VIEWS
+
+
+@require_GET
+def queue(request: DeskRequest) -> HttpResponse:
+    """The queue; htmx gets its table alone."""
+    filters = queries.Filters.read(request.GET)
+    context = {
+        "queue": queries.queue(request.user, filters, page=request.GET.get("page", "1")),
+        "filters": filters,
+        "title": VIEWS[filters.view],
+        "tiers": Tier.objects.all(),
+        "statuses": Status.choices,
+        "priorities": Priority.choices,
+        "sizes": SIZES,
+    }
+    fragment = request.htmx and not request.htmx.history_restore_request
+    response = render(request, "tickets/_queue.html" if fragment else "tickets/queue.html", context)
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+@require_GET
+def rows(request: DeskRequest) -> HttpResponse:
+    """Rows of the queue that are on somebody's screen, and the navigation's counts, to swap in place."""
+    numbers = [int(number) for number in request.GET.get("numbers", "").split(",") if number.isdigit()]
+    return render(request, "tickets/_rows.html", {"tickets": queries.queue_rows(request.user, numbers)})
+
+
+def _fragment(request: DeskRequest, number: int, **context: Any) -> HttpResponse:
+    detail = queries.ticket_detail(request.user, number)
+    return render(request, "tickets/_changes.html", {"detail": detail, "ticket": detail.ticket, **context})
+
+
+@require_GET
+def detail(request: DeskRequest, number: int) -> HttpResponse:
+    found = queries.ticket_detail(request.user, number)
+    return render(
+        request,
+        "tickets/detail.html",
+        {"detail": found, "ticket": found.ticket, "written": request.GET.get("text", "")},
+    )
+
+
+@require_GET
+def changes(request: DeskRequest, number: int) -> HttpResponse:
+    """All parts of the ticket page that may have changed, to swap in place."""
+    return _fragment(request, number)
+
+
+@require_http_methods(["GET", "POST"])
+def new(request: DeskRequest) -> HttpResponse:
+    check_can_open(request.user)
+    form = forms.TicketForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        ticket, _ = actions.open_ticket(
+            by=request.user, **form.cleaned_data | {"priority": Priority(form.cleaned_data["priority"])}
+        )
+        messages.success(request, f"Ticket {ticket.number} is open.")
+        return redirect("tickets:detail", ticket.number)
+    return render(request, "tickets/new.html", {"form": form}, status=422 if form.is_bound else 200)
+
+
+def _done(request: DeskRequest, number: int, said: str) -> HttpResponse:
+    """After an action: the changed fragments for htmx, the page again for a plain form."""
+    if request.htmx:
+        return _fragment(request, number, said=said)
+    messages.success(request, said)
+    return redirect("tickets:detail", number)
+
+
+@require_POST
+def say(request: DeskRequest, number: int) -> HttpResponse:
+    """The composer: a reply or a note, and what is to happen after."""
+    arguments: dict[str, Any] = {
+        "number": number,
+        "by": request.user,
+        "text": request.POST.get("text", ""),
+        "version": forms.version(request.POST),
+        "files": forms.uploads(request.FILES.getlist("files")),
+    }
+    if request.POST.get("kind") == "note":
+        actions.note(**arguments)
+        return _done(request, number, "Note added.")
+    then = request.POST.get("then", "")
+    actions.reply(**arguments, then=Status(then) if then in {Status.RESOLVED, Status.WAITING} else None)
+    return _done(
+        request,
+        number,
+        "Reply sent." if not then else f"Reply sent; the ticket is {Status(then).label.lower()}.",
+    )
+
+
+def _change(said: str, arguments: Callable[[DeskRequest], dict[str, Any]], action: Callable[..., Any]) -> Any:
+    """A view that changes one ticket: parse, act, show."""
+
+    @require_POST
+    def view(request: DeskRequest, number: int) -> HttpResponse:
+        action(number=number, by=request.user, version=forms.version(request.POST), **arguments(request))
+        return _done(request, number, said)
+
+    return view
+
+
+def _next_or_chosen_tier(request: DeskRequest) -> Tier | None:
+    return Tier.objects.filter(level=request.POST["tier"]).first() if request.POST.get("tier", "").isdigit() else None
+
+
+take = _change("It is yours.", lambda request: {}, actions.take)
+assign = _change("Assignee changed.", lambda r: {"to": forms.person(r.POST, "assignee")}, actions.assign)
+priority = _change(
+    "Priority changed.",
+    lambda r: {"priority": forms.choice(r.POST, "priority", Priority)},
+    actions.set_priority,
+)
+status = _change("Status changed.", lambda r: {"status": forms.choice(r.POST, "status", Status)}, actions.set_status)
+category = _change(
+    "Category changed.", lambda r: {"category": forms.category(r.POST, "category")}, actions.set_category
+)
+subject = _change("Subject changed.", lambda r: {"subject": r.POST.get("subject", "")}, actions.set_subject)
+restrict = _change(
+    "Visibility changed.", lambda r: {"restricted": r.POST.get("restricted") == "yes"}, actions.set_restricted
+)
+escalate = _change(
+    "Escalated.",
+    lambda r: {"handover": r.POST.get("handover", ""), "to": _next_or_chosen_tier(r)},
+    actions.escalate,
+)
+
+
+@require_POST
+def watch(request: DeskRequest, number: int) -> HttpResponse:
+    wanted = request.POST.get("watch") == "yes"
+    (actions.watch if wanted else actions.unwatch)(number=number, by=request.user)
+    return _done(request, number, "You watch this ticket." if wanted else "You no longer watch this ticket.")
+
+
+@require_GET
+def attachment(request: DeskRequest, number: int, pk: int) -> FileResponse:
+    """Download a file of a ticket that the reader may see; a browser never renders it here."""
+    ticket: Ticket = queries.ticket_for(request.user, number)
+    found = Attachment.objects.filter(pk=pk, message__ticket=ticket).first()
+    if found is None:
+        raise NotFound("There is no such file on this ticket.")
+    response = FileResponse(
+        found.file.open(), as_attachment=True, filename=found.name, content_type="application/octet-stream"
+    )
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+@require_GET
+def raw_mail(request: DeskRequest, number: int, pk: int) -> HttpResponse:
+    """The mail behind a message, as it came."""
+    ticket = queries.ticket_for(request.user, number)
+    message = ticket.messages.filter(pk=pk, inbound__isnull=False).select_related("inbound").first()
+    if message is None:
+        raise NotFound("This message did not come by mail.")
+    headers = {"Content-Disposition": f'attachment; filename="ticket-{number}-{pk}.eml"'}
+    return HttpResponse(bytes(message.inbound.raw), content_type="message/rfc822", headers=headers)
+
+
+@require_GET
+def outgoing(request: DeskRequest) -> HttpResponse:
+    """The newest mail that left or waits, for administrators."""
+    check_is_administrator(request.user)
+    mails = OutboundEmail.objects.select_related("ticket", "message")[:100]
+    return render(request, "tickets/outgoing.html", {"mails": mails, "back": reverse("tickets:queue")})
