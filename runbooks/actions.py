@@ -135,19 +135,19 @@ def cancel(*, execution_id: int, by: User, scopes: list[str] | None = None) -> E
 
 
 @transaction.atomic
-def resume(*, execution_id: int, by: User, from_start: bool = False) -> Execution:
+def resume(*, execution_id: int, by: User, from_start: bool = False, scopes: list[str] | None = None) -> Execution:
     """Queue a lost run again: from the interrupted step, or from the start."""
     execution = Execution.objects.visible_to(by).lock(execution_id)
-    policies.check_can_run(by, execution.version.runbook)
+    policies.check_can_run(by, execution.version.runbook, scopes)
     executor.requeue(execution, from_start=from_start)
     return execution
 
 
 @transaction.atomic
-def give_up(*, execution_id: int, by: User) -> Execution:
+def give_up(*, execution_id: int, by: User, scopes: list[str] | None = None) -> Execution:
     """Call a lost run failed."""
     execution = Execution.objects.visible_to(by).lock(execution_id)
-    policies.check_can_run(by, execution.version.runbook)
+    policies.check_can_run(by, execution.version.runbook, scopes)
     execution.move_to(RunState.FAILED)
     execution.finished_at, execution.summary = timezone.now(), f"Lost its worker; called failed by {by}."
     execution.save(update_fields=["state", "finished_at", "summary"])

@@ -1,4 +1,4 @@
-"""What every API viewset shares: paging, scopes, errors, ETag and Idempotency-Key."""
+"""What every API viewset shares: scopes, errors, ETag and Idempotency-Key."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from django.db import transaction
 from django.http import Http404
 from drf_spectacular.utils import OpenApiParameter
 from drf_standardized_errors.handler import ExceptionHandler
-from rest_framework import exceptions, pagination, permissions, viewsets
+from rest_framework import exceptions, permissions, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -27,12 +27,10 @@ IF_MATCH = OpenApiParameter(
 )
 
 
-class Pages(pagination.PageNumberPagination):
-    """`?page=2&page_size=100`, 25 a page, 200 at most."""
+class ApiRequest(Request):
+    """For annotations: the request of somebody that IsAuthenticated let in."""
 
-    page_size = 25
-    page_size_query_param = "page_size"
-    max_page_size = 200
+    user: Any
 
 
 class ErrorHandler(ExceptionHandler):
@@ -77,6 +75,7 @@ class DeskViewSet(viewsets.GenericViewSet):
 
     permission_classes = [permissions.IsAuthenticated, Scope]
     scopes: dict[str, str] = {"*": "read"}
+    request: ApiRequest
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Answer a repeated POST with the first answer, kept in the transaction that did the work."""
@@ -102,7 +101,7 @@ class DeskViewSet(viewsets.GenericViewSet):
             raise Conflict("This Idempotency-Key was used for another request; use a new one.")
         if not created and answer.status is not None:
             raise _Replayed(answer)
-        self._answer = answer
+        self._kept = answer
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, _Replayed):
@@ -111,7 +110,7 @@ class DeskViewSet(viewsets.GenericViewSet):
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
-        answer = getattr(self, "_answer", None)
+        answer = getattr(self, "_kept", None)
         if answer is not None and response.status_code < 500:
             rendered = json.loads(response.rendered_content) if response.data is not None else None
             IdempotentAnswer.objects.filter(pk=answer.pk).update(status=response.status_code, body=rendered)

@@ -1,1 +1,32 @@
-urlpatterns: list[object] = []
+"""Every address under /api/v1/."""
+
+from csp.constants import SELF, UNSAFE_INLINE
+from csp.decorators import csp_update
+from django.contrib.auth.decorators import login_not_required
+from django.urls import path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.routers import SimpleRouter
+
+from knowledge.api import ArticleViewSet
+from runbooks.api import ExecutionViewSet, RunbookViewSet, TargetViewSet
+from staff.api import TierViewSet
+from tickets.api import MessageViewSet, RequesterViewSet, TicketViewSet
+
+router = SimpleRouter()
+router.register("tickets", TicketViewSet, basename="ticket")
+router.register(r"tickets/(?P<number>\d{1,18})/messages", MessageViewSet, basename="ticket-message")
+router.register("requesters", RequesterViewSet, basename="requester")
+router.register("tiers", TierViewSet, basename="tier")
+router.register("articles", ArticleViewSet, basename="article")
+router.register("runbooks", RunbookViewSet, basename="runbook")
+router.register("executions", ExecutionViewSet, basename="execution")
+router.register("targets", TargetViewSet, basename="target")
+
+# Swagger's own page styles itself inline; the script stays 'self'.
+_docs = csp_update({"style-src": [SELF, UNSAFE_INLINE]})(SpectacularSwaggerSplitView.as_view(url_name="api-schema"))
+
+urlpatterns = [
+    path("schema/", login_not_required(SpectacularAPIView.as_view()), name="api-schema"),
+    path("docs/", _docs, name="api-docs"),
+    *router.urls,
+]

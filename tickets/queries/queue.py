@@ -169,22 +169,23 @@ def queue(user: User, filters: Filters, *, page: int | str = 1) -> QueuePage:
         )
         tickets = tickets.filter(assignee=wanted)
     if filters.q:
-        tickets = tickets.filter(_matches(filters.q))
-    paginator = CappedPaginator(_with_rows(tickets).order_by(*SORTS[filters.sort]), filters.size)
+        tickets = tickets.filter(matches(filters.q))
+    paginator = CappedPaginator(with_rows(tickets).order_by(*SORTS[filters.sort]), filters.size)
     return QueuePage(filters, paginator.get_page(page), paginator.is_capped)
 
 
 def queue_rows(user: User, numbers: list[int]) -> list[Ticket]:
     """The named tickets as rows of the queue, those the user may see."""
-    return list(_with_rows(Ticket.objects.visible_to(user).filter(number__in=numbers[: max(SIZES)])))
+    return list(with_rows(Ticket.objects.visible_to(user).filter(number__in=numbers[: max(SIZES)])))
 
 
-def _with_rows(tickets: QuerySet[Ticket]) -> QuerySet[Ticket]:
+def with_rows(tickets: QuerySet[Ticket]) -> QuerySet[Ticket]:
+    """What a row of the queue or of the API shows, in a fixed number of statements."""
     timers = Prefetch("timers", SLATimer.objects.order_by("id"), to_attr="clocks")
     return tickets.select_related("tier", "assignee", "requester").prefetch_related(timers)
 
 
-def _matches(text: str) -> Q:
+def matches(text: str) -> Q:
     """A ticket number, words of subject and last message, or part of the requester's name or address."""
     number = text.removeprefix("#")
     if number.isdigit() and len(number) < 18:
@@ -193,3 +194,8 @@ def _matches(text: str) -> Q:
         :50
     ]
     return Q(search=SearchQuery(text, search_type="websearch", config="english")) | Q(requester__in=list(people))
+
+
+def requesters_for(user: User) -> QuerySet[Requester]:
+    """Requesters of the tickets that the user may see."""
+    return Requester.objects.filter(tickets__in=Ticket.objects.visible_to(user).values("pk")).distinct()

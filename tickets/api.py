@@ -1,0 +1,233 @@
+"""Tickets over REST: the same actions and queries as the pages."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, serializers, status
+from rest_framework.decorators import action
+from rest_framework.response import Response
+
+from staff.models import Tier, User
+from supportdesk.api import IDEMPOTENCY_KEY, IF_MATCH, ApiRequest, DeskViewSet, etag, if_match
+from tickets import actions, queries
+from tickets.models import (
+    Attachment,
+    Category,
+    Channel,
+    Message,
+    MessageKind,
+    Priority,
+    Requester,
+    SLATimer,
+    Status,
+    Ticket,
+)
+
+
+class RequesterSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Requester
+        fields = ["id", "email", "name", "created_at"]
+
+
+class TimerSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = SLATimer
+        fields = ["clock", "target_seconds", "started_at", "due_at", "stopped_at", "breached_at"]
+
+
+class TicketSerializer(serializers.ModelSerializer):
+    """A ticket as it is read."""
+
+    tier = serializers.SlugRelatedField(slug_field="level", read_only=True)
+    assignee = serializers.SlugRelatedField(slug_field="email", read_only=True)
+    category = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    requester = RequesterSerializer(read_only=True)
+    timers = TimerSerializer(many=True, read_only=True, source="clocks")
+
+    class Meta:
+        model = Ticket
+        fields = [
+            "number", "subject", "status", "priority", "tier", "assignee", "requester", "category", "channel", "restricted",
+            "version", "created_at", "updated_at", "resolved_at", "closed_at", "due_at", "timers",
+        ]  # fmt: skip
+
+
+class NewTicketSerializer(serializers.Serializer):
+    """What opens a ticket."""
+
+    requester_email = serializers.EmailField(max_length=254)
+    requester_name = serializers.CharField(max_length=200, required=False, default="", allow_blank=True)
+    subject = serializers.CharField(max_length=300)
+    text = serializers.CharField(max_length=200_000)
+    tier = serializers.SlugRelatedField(slug_field="level", queryset=Tier.objects.all(), required=False)
+    priority = serializers.ChoiceField(Priority.choices, default=Priority.NORMAL)
+    category = serializers.SlugRelatedField(
+        slug_field="slug", queryset=Category.objects.all(), required=False, allow_null=True
+    )
+
+
+class TicketChangeSerializer(serializers.Serializer):
+    """Any of these; all of them change or none."""
+
+    subject = serializers.CharField(max_length=300, required=False)
+    status = serializers.ChoiceField(Status.choices, required=False)
+    priority = serializers.ChoiceField(Priority.choices, required=False)
+    category = serializers.SlugRelatedField(
+        slug_field="slug", queryset=Category.objects.all(), required=False, allow_null=True
+    )
+    assignee = serializers.SlugRelatedField(
+        slug_field="email", queryset=User.objects.filter(is_active=True), required=False, allow_null=True
+    )
+    restricted = serializers.BooleanField(required=False)
+
+
+class EscalateSerializer(serializers.Serializer):
+    handover = serializers.CharField(max_length=20_000, help_text="What was tried and found, for those who take over.")
+    tier = serializers.SlugRelatedField(slug_field="level", queryset=Tier.objects.all(), required=False)
+
+
+class AttachmentSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Attachment
+        fields = ["id", "name", "content_type", "size"]
+
+
+class MessageSerializer(serializers.ModelSerializer):
+    author = serializers.SlugRelatedField(slug_field="email", read_only=True)
+    requester = serializers.SlugRelatedField(slug_field="email", read_only=True)
+    attachments = AttachmentSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Message
+        fields = ["id", "kind", "author", "requester", "text", "quoted", "automatic", "created_at", "attachments"]
+
+
+class NewMessageSerializer(serializers.Serializer):
+    kind = serializers.ChoiceField([(MessageKind.REPLY, "Public reply"), (MessageKind.NOTE, "Internal note")])
+    text = serializers.CharField(max_length=200_000)
+
+
+class TicketFilter(filters.FilterSet):
+    tier = filters.NumberFilter(field_name="tier__level")
+    assignee = filters.CharFilter(field_name="assignee__email", lookup_expr="iexact")
+    requester = filters.CharFilter(field_name="requester__email", lookup_expr="iexact")
+    status = filters.MultipleChoiceFilter(choices=Status.choices)
+    priority = filters.MultipleChoiceFilter(choices=Priority.choices)
+    q = filters.CharFilter(method="find", label="Words of subject and last message, a number, or part of the requester")
+    created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+    updated_after = filters.IsoDateTimeFilter(field_name="updated_at", lookup_expr="gte")
+
+    class Meta:
+        model = Ticket
+        fields = ["status", "priority", "tier", "assignee", "requester"]
+
+    def find(self, tickets: QuerySet[Ticket], name: str, value: str) -> QuerySet[Ticket]:
+        return tickets.filter(queries.matches(value))
+
+
+class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
+    """Tickets that the caller may see."""
+
+    lookup_field = "number"
+    lookup_value_regex = r"\d{1,18}"
+    filterset_class = TicketFilter
+    ordering_fields = ["number", "created_at", "updated_at", "due_at"]
+    ordering = ["-number"]
+    serializer_class = TicketSerializer
+    scopes = {"list": "read", "retrieve": "read", "*": "tickets"}
+
+    def get_queryset(self) -> QuerySet[Ticket]:
+        if getattr(self, "swagger_fake_view", False):
+            return Ticket.objects.none()
+        return queries.with_rows(Ticket.objects.visible_to(self.request.user)).select_related("category")
+
+    def _answer(self, number: int, code: int = status.HTTP_200_OK) -> Response:
+        ticket = self.get_queryset().get(number=number)
+        return Response(TicketSerializer(ticket).data, status=code, headers={"ETag": etag(ticket.version)})
+
+    @extend_schema(responses=TicketSerializer)
+    def retrieve(self, request: ApiRequest, number: str) -> Response:
+        """One ticket; its ETag goes into If-Match of a PATCH."""
+        return self._answer(queries.ticket_for(request.user, int(number)).number)
+
+    @extend_schema(request=NewTicketSerializer, responses={201: TicketSerializer}, parameters=[IDEMPOTENCY_KEY])
+    def create(self, request: ApiRequest) -> Response:
+        """Open a ticket; tier 1 unless the body says otherwise."""
+        serializer = NewTicketSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        data: dict[str, Any] = dict(serializer.validated_data)
+        data.setdefault("tier", Tier.objects.first())
+        ticket, _ = actions.open_ticket(
+            by=request.user, channel=Channel.API, **data | {"priority": Priority(data["priority"])}
+        )
+        return self._answer(ticket.number, status.HTTP_201_CREATED)
+
+    @extend_schema(request=TicketChangeSerializer, responses=TicketSerializer, parameters=[IF_MATCH])
+    def partial_update(self, request: ApiRequest, number: str) -> Response:
+        """Change properties. With If-Match a version that is not the newest answers 409 with what changed."""
+        ticket = queries.ticket_for(request.user, int(number))
+        serializer = TicketChangeSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        changes = dict(serializer.validated_data)
+        for name, kind in (("status", Status), ("priority", Priority)):
+            if name in changes:
+                changes[name] = kind(changes[name])
+        actions.update(number=ticket.number, by=request.user, version=if_match(request), **changes)
+        return self._answer(ticket.number)
+
+    @extend_schema(request=None, responses=TicketSerializer, parameters=[IDEMPOTENCY_KEY])
+    @action(detail=True, methods=["post"])
+    def take(self, request: ApiRequest, number: str) -> Response:
+        """Become the assignee."""
+        return self._answer(actions.take(number=int(number), by=request.user).number)
+
+    @extend_schema(request=EscalateSerializer, responses=TicketSerializer, parameters=[IDEMPOTENCY_KEY])
+    @action(detail=True, methods=["post"])
+    def escalate(self, request: ApiRequest, number: str) -> Response:
+        """Hand over to the next tier, or to the one that the body names."""
+        queries.ticket_for(request.user, int(number))
+        serializer = EscalateSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        data = serializer.validated_data
+        actions.escalate(number=int(number), by=request.user, handover=data["handover"], to=data.get("tier"))
+        return self._answer(int(number))
+
+
+class MessageViewSet(mixins.ListModelMixin, DeskViewSet):
+    """The conversation of a ticket, oldest first."""
+
+    serializer_class = MessageSerializer
+    filter_backends: list[Any] = []
+    scopes = {"list": "read", "*": "tickets"}
+
+    def get_queryset(self) -> QuerySet[Message]:
+        if getattr(self, "swagger_fake_view", False):
+            return Message.objects.none()
+        ticket = queries.ticket_for(self.request.user, int(self.kwargs["number"]))
+        return ticket.messages.select_related("author", "requester").prefetch_related("attachments")
+
+    @extend_schema(request=NewMessageSerializer, responses={201: MessageSerializer}, parameters=[IDEMPOTENCY_KEY])
+    def create(self, request: ApiRequest, number: str) -> Response:
+        """Reply to the requester by mail, or add an internal note."""
+        ticket = queries.ticket_for(request.user, int(number))
+        serializer = NewMessageSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        say = actions.reply if serializer.validated_data["kind"] == MessageKind.REPLY else actions.note
+        message = say(number=ticket.number, by=request.user, text=serializer.validated_data["text"])
+        return Response(MessageSerializer(message).data, status=status.HTTP_201_CREATED)
+
+
+class RequesterViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, DeskViewSet):
+    """People who ask for help."""
+
+    serializer_class = RequesterSerializer
+    filterset_fields = {"email": ["iexact"]}
+    ordering_fields = ["email", "created_at"]
+
+    def get_queryset(self) -> QuerySet[Requester]:
+        if getattr(self, "swagger_fake_view", False):
+            return Requester.objects.none()
+        return queries.requesters_for(self.request.user)
