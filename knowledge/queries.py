@@ -6,8 +6,7 @@ from typing import Any
 
 from django.contrib.postgres.search import SearchHeadline, SearchQuery, SearchRank
 from django.db import connection
-from django.db.models import Case, Count, F, FloatField, Q, QuerySet, TextField, Value, When
-from django.db.models.expressions import Combinable
+from django.db.models import Count, F, Q, QuerySet, TextField, Value
 from django.db.models.functions import Concat
 
 from knowledge.models import Article, Diagnosis, Fix
@@ -15,6 +14,7 @@ from runbooks.policies import can_run
 from staff.models import User
 from supportdesk.errors import NotFound
 from supportdesk.templatetags.desk import MARK_END, MARK_START
+from supportdesk.text import one_line
 from tickets.models import Message, MessageKind, Ticket
 
 CONFIG = "english"
@@ -22,6 +22,31 @@ WEIGHTS = [0.1, 0.3, 0.6, 1.0]  # of D (commands), C (summary), B (symptoms), A 
 SUGGESTIONS = 3
 MOST_RESULTS = 50
 _WORD = re.compile(r"[^\W\d_][\w]{2,}")
+# The weights of WEIGHTS, and inverse document frequency ln(1 + N/df) over the 300 nearest articles.
+_SCORES = """
+WITH asked AS (
+    SELECT lexeme, max(boost) AS boost FROM (
+        SELECT lexeme, 1.5 AS boost FROM unnest(to_tsvector('english', %(subject)s))
+        UNION ALL SELECT lexeme, 1.0 FROM unnest(to_tsvector('english', %(body)s))
+    ) AS words WHERE length(lexeme) > 2 AND lexeme !~ '^[0-9.]+$' GROUP BY lexeme
+), query AS (
+    SELECT string_agg(quote_literal(lexeme), ' | ')::tsquery AS any FROM asked
+), candidate AS (
+    SELECT id, category_id, search FROM knowledge_article, query
+    WHERE state = 'published' AND search @@ query.any ORDER BY ts_rank(search, query.any) DESC LIMIT 300
+), hit AS (
+    SELECT candidate.id, asked.lexeme, asked.boost,
+           CASE WHEN 'A' = ANY(word.weights) THEN 1.0 WHEN 'B' = ANY(word.weights) THEN 0.8
+                WHEN 'C' = ANY(word.weights) THEN 0.4 ELSE 0.15 END AS weight
+    FROM candidate CROSS JOIN LATERAL unnest(candidate.search) AS word JOIN asked ON asked.lexeme = word.lexeme
+), rarity AS (
+    SELECT lexeme, ln(1 + (SELECT count(*) FROM candidate)::float / count(DISTINCT id)) AS value FROM hit GROUP BY lexeme
+)
+SELECT candidate.id, sum(hit.boost * hit.weight * rarity.value)
+                     * CASE WHEN candidate.category_id = %(category)s THEN 1.3 ELSE 1 END AS score
+FROM candidate JOIN hit USING (id) JOIN rarity USING (lexeme)
+GROUP BY candidate.id, candidate.category_id ORDER BY score DESC LIMIT 10
+"""
 
 
 @dataclass(frozen=True)
@@ -51,7 +76,7 @@ class ArticlePage:
 
 def search(user: User, text: str) -> Results:
     """Articles for a query, best first. A mistyped word is replaced by the nearest word of the articles."""
-    text = " ".join(text.split())[:200]
+    text = one_line(text)
     if not text:
         return Results("", "", list(_listed(user).order_by("category__position", "title")[:MOST_RESULTS]))
     corrected = _corrected(text)
@@ -137,7 +162,10 @@ def _any_of(text: str, *, most: int = 60) -> SearchQuery | None:
 def suggestions(user: User, ticket: Ticket) -> list[Article]:
     """The best three articles for what a ticket's subject and its requester's first words say.
 
-    Subject words count double; an article of the ticket's category is lifted.
+    Each word that an article shares with the ticket counts by where it stands in the article (title,
+    symptoms, summary, commands) and by how rare it is among the candidates, so that "slots" says
+    more than "failing". Words of the subject count half as much again; an article of the ticket's
+    category is lifted.
     """
     first = (
         Message.objects.filter(ticket=ticket, kind=MessageKind.REQUESTER)
@@ -145,15 +173,13 @@ def suggestions(user: User, ticket: Ticket) -> list[Article]:
         .values_list("text", flat=True)
         .first()
     )
-    subject, body = _any_of(ticket.subject), _any_of((first or "")[:2000])
-    both = subject | body if subject is not None and body is not None else subject or body
-    if both is None:
-        return []
-    rank: Combinable = SearchRank(F("search"), both, weights=WEIGHTS)
-    if subject is not None:
-        rank = rank + SearchRank(F("search"), subject, weights=WEIGHTS)
-    lift = Case(When(category=ticket.category_id, then=Value(1.5)), default=Value(1.0), output_field=FloatField())
-    return list(_listed(user).filter(search=both).annotate(rank=rank * lift).order_by("-rank", "title")[:SUGGESTIONS])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _SCORES, {"subject": ticket.subject, "body": (first or "")[:4000], "category": ticket.category_id}
+        )
+        scores: dict[int, float] = dict(cursor.fetchall())
+    found = _listed(user).filter(pk__in=scores)
+    return sorted(found, key=lambda article: (-scores[article.pk], article.title))[:SUGGESTIONS]
 
 
 def article(user: User, slug: str) -> ArticlePage:

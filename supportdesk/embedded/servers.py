@@ -90,7 +90,9 @@ class Postgres:
         result = processes.run_as(
             [
                 self.places.postgres / "bin" / "initdb", "-D", self.folder, "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8",
-                "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--no-instructions",
+                "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--lc-collate=C",
+                "--lc-ctype=C.UTF-8",  # the parser of full text asks it what a letter is
+                "--no-instructions",
             ],
             user=self.places.user, group=self.places.group, cwd=self.places.servers, env=_minimal_env(),
         )  # fmt: skip

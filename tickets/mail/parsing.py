@@ -1,5 +1,6 @@
 """Bytes of a mail to what a ticket needs. Pure; never raises on strange mail, only reads less of it."""
 
+import contextlib
 import email
 import email.policy
 import hashlib
@@ -110,6 +111,12 @@ def decode(raw: bytes, charset: str | None) -> str:
                 return raw.decode(name.strip("\"' "))
             except (LookupError, UnicodeDecodeError, ValueError):
                 continue
+    for name in (charset, "utf-8"):
+        with contextlib.suppress(LookupError):
+            text = raw.decode((name or "utf-8").strip("\"' "), "replace")
+            # A few damaged bytes do not make it another charset.
+            if text.count("\ufffd") <= max(1, len(text) // 20):
+                return text
     guess = from_bytes(raw[:200_000]).best()
     return raw.decode(guess.encoding if guess else "latin-1", "replace")
 
