@@ -9,8 +9,7 @@ from tickets.policies import _allowed as allowed
 def check_can_run(user: User, runbook: Runbook, scopes: list[str] | None = None) -> None:
     """Tier >= the runbook's; leads and administrators as tier 3; integrations by the scope of their token."""
     standing = user.standing
-    if scopes is not None and f"runs:{runbook.risk}" not in scopes:
-        raise NotPermitted(f"This token lacks the scope runs:{runbook.risk}.")
+    _check_scope(runbook, scopes)
     if standing.reads_only:
         raise NotPermitted("Auditors read and change nothing.")
     if standing.is_integration:
@@ -22,12 +21,18 @@ def check_can_run(user: User, runbook: Runbook, scopes: list[str] | None = None)
         raise NotPermitted(f"“{runbook.title}” needs {needed}.")
 
 
+def _check_scope(runbook: Runbook, scopes: list[str] | None) -> None:
+    if scopes is not None and f"runs:{runbook.risk}" not in scopes:
+        raise NotPermitted(f"This token lacks the scope runs:{runbook.risk}.")
+
+
 def can_run(user: User, runbook: Runbook) -> bool:
     return allowed(lambda: check_can_run(user, runbook))
 
 
 def check_can_cancel(user: User, execution: Execution, scopes: list[str] | None = None) -> None:
-    """Whoever started a run may stop it, and whoever may run it."""
+    """Whoever started a run may stop it, and whoever may run it; a token needs the scope of its risk."""
+    _check_scope(execution.version.runbook, scopes)
     if execution.requested_by_id != user.pk:
         check_can_run(user, execution.version.runbook, scopes)
 

@@ -52,6 +52,7 @@ def _servers() -> Iterator[dict[str, str]]:
     env = os.environ | {"DESK_ENV": "development", "DESK_DATA": str(data), "DESK_LOG_LEVEL": "WARNING"}
     children: list[processes.Child] = []
     where: places.Places | None = None
+    (data / "static").mkdir()
     try:
         where = places.find(data)
         if not env.get("DATABASE_URL"):

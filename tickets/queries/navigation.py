@@ -3,6 +3,7 @@
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
@@ -54,7 +55,11 @@ def _navigation(user: User) -> dict[str, Any]:
     parts: list[str] = []
     parameters: list[Any] = []
     for tickets in sets:
-        sql, values = tickets.order_by().values("pk")[:MOST_COUNTED].query.sql_with_params()
+        try:
+            sql, values = tickets.order_by().values("pk")[:MOST_COUNTED].query.sql_with_params()
+        except EmptyResultSet:
+            parts.append("0")
+            continue
         parts.append(f"(SELECT count(*) FROM ({sql}) AS counted)")  # noqa: S608 - Django's own statement
         parameters += values
     with connection.cursor() as cursor:

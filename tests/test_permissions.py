@@ -1,0 +1,371 @@
+"""*Who may do what*, as the architecture's table says it: every address and method for every role.
+
+An address that is not in the tables below fails the first test, so that a new one cannot be forgotten.
+"""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from knowledge.models import Article
+from runbooks import actions as run_actions
+from runbooks.models import Execution, RunState
+from staff.actions import create_token
+from staff.models import TokenScope, User
+from tests.factories import UserFactory, agent, lead, ticket
+from tests.runbooks.make import runbook, shell
+from tickets import actions
+from tickets.models import Attachment, OutboundEmail, Ticket
+
+ROLES = ("nobody", "tierless", "tier1", "tier2", "tier3", "lead", "administrator", "auditor", "integration")
+READERS = {"tier1", "tier2", "tier3", "lead", "administrator", "auditor", "integration"}
+NOTERS = READERS - {"auditor"}
+TIER2 = {"tier2", "tier3", "lead", "administrator"}
+TIER3 = {"tier3", "lead", "administrator"}
+RESTRICTED = {"lead", "administrator", "auditor"}
+
+# name: (path, who may GET, {POST data}, who may POST). The ticket is with tier 2, the lead leads tiers 1 and 2.
+PAGES: dict[str, tuple[str, set[str], dict[str, str], set[str]]] = {
+    "tickets:queue": ("/tickets/", set(ROLES) - {"nobody"}, {}, set()),
+    "tickets:rows": ("/tickets/rows/", set(ROLES) - {"nobody"}, {}, set()),
+    "tickets:new": (
+        "/tickets/new/",
+        NOTERS,
+        {
+            "requester_email": "a@b.example",
+            "subject": "s",
+            "text": "t",
+            "tier": "1",
+            "priority": "normal",
+            "channel": "phone",
+        },
+        NOTERS,
+    ),
+    "tickets:detail": ("/tickets/{ticket}/", READERS, {}, set()),
+    "tickets:changes": ("/tickets/{ticket}/changes/", READERS, {}, set()),
+    "tickets:say": ("/tickets/{ticket}/say/", set(), {"kind": "reply", "text": "Hello"}, TIER2 | {"integration"}),
+    "tickets:say as note": ("/tickets/{ticket}/say/", set(), {"kind": "note", "text": "Hello"}, NOTERS),
+    "tickets:say and resolve": (
+        "/tickets/{ticket}/say/",
+        set(),
+        {"kind": "reply", "text": "x", "then": "resolved"},
+        TIER2,
+    ),
+    "tickets:take": ("/tickets/{ticket}/take/", set(), {}, TIER2),
+    "tickets:assign": ("/tickets/{ticket}/assign/", set(), {"assignee": ""}, TIER2),
+    "tickets:priority": ("/tickets/{ticket}/priority/", set(), {"priority": "high"}, TIER2),
+    "tickets:status": ("/tickets/{ticket}/status/", set(), {"status": "on_hold"}, TIER2),
+    "tickets:category": ("/tickets/{ticket}/category/", set(), {"category": "database"}, TIER2),
+    "tickets:subject": ("/tickets/{ticket}/subject/", set(), {"subject": "Other"}, TIER2),
+    "tickets:restrict": ("/tickets/{ticket}/restrict/", set(), {"restricted": "yes"}, {"lead", "administrator"}),
+    "tickets:escalate": ("/tickets/{ticket}/escalate/", set(), {"handover": "Tried."}, TIER2),
+    "tickets:watch": ("/tickets/{ticket}/watch/", set(), {"watch": "yes"}, NOTERS),
+    "tickets:attachment": ("/tickets/{ticket}/files/{file}/", READERS, {}, set()),
+    "tickets:raw_mail": ("/tickets/{ticket}/mail/{mail}/", READERS, {}, set()),
+    "tickets:outgoing": ("/mail/outgoing/", {"administrator"}, {}, set()),
+    "runbooks:index": ("/runbooks/", set(ROLES) - {"nobody"}, {}, set()),
+    "runbooks:launch": ("/runbooks/changes-things/", set(ROLES) - {"nobody"}, {"target": "box"}, TIER2),
+    "runbooks:launch reading": (
+        "/runbooks/reads-only/",
+        set(ROLES) - {"nobody"},
+        {"target": "box"},
+        NOTERS - {"integration"},
+    ),
+    "runbooks:launch destroying": ("/runbooks/destroys/", set(ROLES) - {"nobody"}, {"target": "box"}, TIER3),
+    "runbooks:runs": ("/runs/", set(ROLES) - {"nobody"}, {}, set()),
+    "runbooks:run": ("/runs/{run}/", READERS, {}, set()),
+    "runbooks:output": ("/runs/{run}/output/", READERS, {}, set()),
+    "runbooks:output_text": ("/runs/{run}/output.txt", READERS, {}, set()),
+    "runbooks:cancel": ("/runs/{run}/cancel/", set(), {}, TIER2),
+    "runbooks:resume": ("/runs/{lost}/resume/", set(), {}, TIER2),
+    "runbooks:give_up": ("/runs/{lost}/give-up/", set(), {}, TIER2),
+    "runbooks:for_ticket": ("/runs/for-ticket/{ticket}/", READERS, {}, set()),
+    "knowledge:search": ("/knowledge/", set(ROLES) - {"nobody"}, {}, set()),
+    "knowledge:for_ticket": ("/knowledge/for-ticket/{ticket}/", READERS, {}, set()),
+    "knowledge:article": ("/knowledge/users-cannot-log-in/", READERS, {}, set()),
+}
+# name: (path, method, body, who may with a token of all scopes, the scope without which nobody may)
+API: dict[str, tuple[str, str, dict[str, Any] | None, set[str], str]] = {
+    "ticket-list GET": ("tickets/", "get", None, READERS, "read"),
+    "ticket-list POST": (
+        "tickets/",
+        "post",
+        {"requester_email": "a@b.example", "subject": "s", "text": "t"},
+        NOTERS,
+        "tickets",
+    ),
+    "ticket-detail GET": ("tickets/{ticket}/", "get", None, READERS, "read"),
+    "ticket-detail PATCH": ("tickets/{ticket}/", "patch", {"priority": "high"}, TIER2, "tickets"),
+    "ticket-detail PATCH restricted": (
+        "tickets/{ticket}/",
+        "patch",
+        {"restricted": True},
+        {"lead", "administrator"},
+        "tickets",
+    ),
+    "ticket-take POST": ("tickets/{ticket}/take/", "post", {}, TIER2, "tickets"),
+    "ticket-escalate POST": ("tickets/{ticket}/escalate/", "post", {"handover": "Tried."}, TIER2, "tickets"),
+    "ticket-message-list GET": ("tickets/{ticket}/messages/", "get", None, READERS, "read"),
+    "ticket-message-list POST": (
+        "tickets/{ticket}/messages/",
+        "post",
+        {"kind": "reply", "text": "x"},
+        TIER2 | {"integration"},
+        "tickets",
+    ),
+    "ticket-message-list POST note": (
+        "tickets/{ticket}/messages/",
+        "post",
+        {"kind": "note", "text": "x"},
+        NOTERS,
+        "tickets",
+    ),
+    "requester-list GET": ("requesters/", "get", None, READERS, "read"),
+    "requester-detail GET": ("requesters/{requester}/", "get", None, READERS, "read"),
+    "tier-list GET": ("tiers/", "get", None, READERS, "read"),
+    "tier-detail GET": ("tiers/2/", "get", None, READERS, "read"),
+    "article-list GET": ("articles/", "get", None, READERS, "read"),
+    "article-detail GET": ("articles/users-cannot-log-in/", "get", None, READERS, "read"),
+    "runbook-list GET": ("runbooks/", "get", None, READERS, "read"),
+    "runbook-detail GET": ("runbooks/reads-only/", "get", None, READERS, "read"),
+    "runbook-runs POST read": ("runbooks/reads-only/runs/", "post", {"target": "box"}, NOTERS, "runs:read"),
+    "runbook-runs POST change": (
+        "runbooks/changes-things/runs/",
+        "post",
+        {"target": "box"},
+        TIER2 | {"integration"},
+        "runs:change",
+    ),
+    "runbook-runs POST destroy": (
+        "runbooks/destroys/runs/",
+        "post",
+        {"target": "box"},
+        TIER3 | {"integration"},
+        "runs:destructive",
+    ),
+    "execution-list GET": ("executions/", "get", None, READERS, "read"),
+    "execution-detail GET": ("executions/{run}/", "get", None, READERS, "read"),
+    "execution-output GET": ("executions/{run}/output/", "get", None, READERS, "read"),
+    "execution-cancel POST": ("executions/{run}/cancel/", "post", {}, TIER2 | {"integration"}, "runs:change"),
+    "execution-resume POST": ("executions/{lost}/resume/", "post", {}, TIER2 | {"integration"}, "runs:change"),
+    "execution-give-up POST": ("executions/{lost}/give-up/", "post", {}, TIER2 | {"integration"}, "runs:change"),
+    "target-list GET": ("targets/", "get", None, READERS, "read"),
+    "target-detail GET": ("targets/box/", "get", None, READERS, "read"),
+}
+# Open to everybody, or guarded by something other than a role; each has a test of its own.
+APART = {"", "healthz", "readyz", "metrics", "events/", "api/v1/schema/", "api/v1/docs/"}
+LISTS = {"queue", "rows", "index", "launch", "runs", "search"}  # a person without a tier sees them empty
+
+
+@pytest.fixture
+def people(db) -> dict[str, User | None]:
+    return {
+        "nobody": None,
+        "tierless": UserFactory(),
+        "tier1": agent(1),
+        "tier2": agent(2),
+        "tier3": agent(3),
+        "lead": lead(1, 2),
+        "administrator": UserFactory(role="administrator"),
+        "auditor": UserFactory(role="auditor"),
+        "integration": UserFactory(role="integration"),
+    }
+
+
+@pytest.fixture
+def things(people) -> dict[str, int]:
+    """A ticket of tier 2 that came by mail with a file, a queued run and a lost one, all attached to it."""
+    from tickets.mail import incoming
+    from tickets.models import Mailbox
+
+    raw = b"From: a@b.example\nTo: tech@example.com\nSubject: Help\nMessage-ID: <p@b.example>\n\nIt broke."
+    made = Ticket.objects.get(
+        number=incoming.apply(incoming.store(raw, mailbox=Mailbox.objects.get(name="tech")).pk).ticket
+    )
+    from tickets.actions._messages import NewFile
+
+    note = actions.note(
+        number=made.number, by=people["tier3"], text="See the file.", files=[NewFile("a.txt", "text/plain", b"x")]
+    )
+    acting = {**shell("true"), "effect": "idempotent"}
+    runbook("reads-only", [shell("true")], risk="read")
+    runbook("changes-things", [acting], tier=2)
+    runbook("destroys", [acting], risk="destructive", tier=3)
+    run_actions.save_target(slug="box", name="Box", environment="test", connections={})
+    arguments = {"slug": "changes-things", "target": "box", "by": people["administrator"], "ticket": made.number}
+    run, lost = run_actions.start(**arguments), run_actions.start(**arguments)
+    Execution.objects.filter(pk=lost.pk).update(state=RunState.LOST)
+    return {
+        "ticket": made.number,
+        "file": Attachment.objects.get(message=note).pk,
+        "mail": made.messages.first().pk,
+        "run": run.pk,
+        "lost": lost.pk,
+        "requester": made.requester_id,
+    }
+
+
+def patterns(resolver: URLResolver, prefix: str = "") -> list[tuple[str, str]]:
+    found = []
+    for entry in resolver.url_patterns:
+        path = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            name = entry.app_name or entry.namespace
+            found += [(f"{name}:{n}" if name and ":" not in n else n, p) for n, p in patterns(entry, path)]
+        elif isinstance(entry, URLPattern):
+            found.append((entry.name or "", path))
+    return found
+
+
+def test_every_address_is_in_a_table():
+    known = {name.split(" ")[0] for name in (*PAGES, *API)}
+    missing = [
+        (name, path)
+        for name, path in patterns(get_resolver())
+        if name not in known and path not in APART and not path.startswith("accounts/")
+    ]
+    assert missing == []
+
+
+def signed_in(user: User | None) -> Client:
+    client = Client()
+    if user is not None:
+        client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    return client
+
+
+def allowed(response: Any) -> bool:
+    """Whether the answer is the thing itself: not a refusal, not "no such thing", not the sign-in page."""
+    if response.status_code == 302:
+        return "/accounts/login/" not in response["Location"]
+    assert response.status_code < 500, response.content[:300]
+    return response.status_code not in {401, 403, 404, 405}
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("name", PAGES)
+def test_reading_a_page(people, things, role, name):
+    path, readers, _, _ = PAGES[name]
+    response = signed_in(people[role]).get(path.format(**things))
+    if not readers and role != "nobody":
+        assert response.status_code == 405
+    else:
+        assert allowed(response) == (role in readers), (response.status_code, response.content[:200])
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("name", PAGES)
+def test_acting_on_a_page(people, things, role, name):
+    path, _, data, actors = PAGES[name]
+    response = signed_in(people[role]).post(path.format(**things), data)
+    if not actors and role != "nobody":
+        assert response.status_code == 405
+    else:
+        assert allowed(response) == (role in actors), (response.status_code, response.content[:200])
+
+
+@pytest.mark.parametrize("name", [name for name, row in PAGES.items() if row[3]])
+def test_a_form_without_its_csrf_token_is_refused(people, things, name):
+    path, _, data, _ = PAGES[name]
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(people["administrator"], backend="allauth.account.auth_backends.AuthenticationBackend")
+    assert client.post(path.format(**things), data).status_code == 403
+
+
+def call(user: User | None, row: Any, things: dict[str, int], scopes: list[str] | None = None) -> Any:
+    path, method, body, _, _ = row
+    headers = {}
+    if user is not None:
+        _, text = create_token(email=user.email, scopes=scopes or list(TokenScope.values))
+        headers = {"Authorization": f"Token {text}"}
+    return getattr(Client(), method)(
+        f"/api/v1/{path.format(**things)}", body, content_type="application/json", headers=headers
+    )
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("name", API)
+def test_the_api(people, things, role, name):
+    response = call(people[role], API[name], things)
+    may = API[name][3]
+    if role == "tierless" and name.split(" ")[0] in {
+        "ticket-list", "requester-list", "tier-list", "tier-detail", "article-list", "runbook-list", "runbook-detail",
+        "execution-list", "target-list", "target-detail",
+    } and API[name][1] == "get":  # fmt: skip
+        rows = response.json().get("results", [])
+        assert response.status_code == 200
+        assert not rows or name.startswith(("tier", "runbook", "target"))
+        return
+    assert allowed(response) == (role in may), (response.status_code, response.content[:200])
+
+
+@pytest.mark.parametrize("name", API)
+def test_a_token_without_the_scope_may_not(people, things, name):
+    scope = API[name][4]
+    others = [other for other in TokenScope.values if other != scope]
+    assert call(people["administrator"], API[name], things, others).status_code == 403
+
+
+@pytest.mark.parametrize("name", API)
+@pytest.mark.parametrize("method", ["put", "delete"])
+def test_nothing_is_replaced_or_deleted_over_the_api(people, things, name, method):
+    row = API[name]
+    assert call(people["administrator"], (row[0], method, {}, row[3], row[4]), things).status_code in {403, 405}
+
+
+@pytest.mark.parametrize("role", sorted(READERS))
+def test_a_restricted_ticket_and_its_runs_look_like_none(people, things, role):
+    whole = Ticket.objects.filter(number=things["ticket"])
+    facts = {"restricted": True, "tier_id": whole.get().tier_id, "status": "new"}
+    client = signed_in(people[role])
+    for name, (path, readers, data, _) in PAGES.items():
+        if "{" not in path:
+            continue
+        whole.update(**facts)
+        response = client.get(path.format(**things)) if readers else client.post(path.format(**things), data)
+        if role in RESTRICTED:
+            assert response.status_code != 404, name
+        else:
+            assert response.status_code == 404, name
+    whole.update(**facts)
+    assert (str(things["ticket"]) in client.get("/tickets/").content.decode()) == (role in RESTRICTED)
+    listed = call(people[role], API["ticket-list GET"], things).json()["results"]
+    assert bool(listed) == (role in RESTRICTED)
+
+
+def test_watchers_and_assignees_see_a_restricted_ticket(people, things):
+    number = things["ticket"]
+    actions.watch(number=number, by=people["tier1"])
+    actions.assign(number=number, by=people["lead"], to=people["tier3"])
+    Ticket.objects.filter(number=number).update(restricted=True)
+    for role, status in (("tier1", 200), ("tier3", 200), ("tier2", 404)):
+        assert signed_in(people[role]).get(f"/tickets/{number}/").status_code == status
+
+
+def test_an_integration_cannot_sign_in_with_a_password(db):
+    user = UserFactory(role="integration")
+    user.set_password("correct horse battery")
+    user.save()
+    client = Client()
+    client.post("/accounts/login/", {"login": user.email, "password": "correct horse battery"})
+    assert "_auth_user_id" not in client.session
+
+
+def test_nobody_signs_up(db):
+    assert Client().get("/accounts/signup/").status_code == 404
+
+
+def test_refusals_name_the_rule(people, things):
+    answer = call(people["tier1"], API["ticket-detail PATCH"], things).json()
+    assert (
+        answer["errors"][0]["detail"]
+        == f"Ticket {things['ticket']} is with tier 2: only that tier or a higher one may change it."
+    )
+
+
+def test_the_rows_that_these_tests_need_exist(people, things):
+    assert Article.objects.filter(slug="users-cannot-log-in").exists()
+    assert OutboundEmail.objects.count() == 0
+    assert ticket(1).tier.level == 1
