@@ -78,14 +78,19 @@ def _start(request: DeskRequest, slug: str, params: dict[str, Any]) -> Execution
 @require_GET
 def run(request: DeskRequest, pk: int) -> HttpResponse:
     """The run page. htmx gets its head and steps alone, to swap in place."""
-    detail = queries.run_detail(request.user, pk)
-    context = {"detail": detail, "run": detail.execution, "output": queries.output(detail.execution, after=0)}
     if request.htmx:
-        response = render(request, "runbooks/_state.html", context)
+        response = _state(request, pk)
     else:
+        detail = queries.run_detail(request.user, pk)
+        context = {"detail": detail, "run": detail.execution, "output": queries.output(detail.execution, after=0)}
         response = render(request, "runbooks/run.html", context)
     patch_vary_headers(response, ["HX-Request"])
     return response
+
+
+def _state(request: DeskRequest, pk: int) -> HttpResponse:
+    detail = queries.run_detail(request.user, pk)
+    return render(request, "runbooks/_state.html", {"detail": detail, "run": detail.execution})
 
 
 @require_GET
@@ -131,7 +136,7 @@ def give_up(request: DeskRequest, pk: int) -> HttpResponse:
 
 def _after(request: DeskRequest, pk: int, said: str) -> HttpResponse:
     if request.htmx:
-        return run(request, pk)
+        return _state(request, pk)
     messages.success(request, said)
     return redirect("runbooks:run", pk)
 

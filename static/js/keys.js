@@ -17,7 +17,9 @@ function move(step) {
 }
 
 function act(key) {
-  const element = [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find((e) => e.offsetParent !== null);
+  // What the page itself offers comes before the navigation.
+  const found = [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].filter((e) => e.offsetParent !== null);
+  const element = found.find((e) => e.closest("#main")) ?? found[0];
   if (!element) return false;
   if (element.matches("input:not([type=checkbox]), textarea")) { element.focus(); element.select(); }
   else element.click();

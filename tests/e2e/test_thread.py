@@ -1,0 +1,277 @@
+"""The whole thread, as a person would go through it; and what happens when parts of it die."""
+
+import os
+import re
+import signal
+import time
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+MAIL = b"""From: Sofia Marin <sofia@nova-beauty.example>
+To: tech@example.com
+Subject: %s
+Message-ID: <%s@nova-beauty.example>
+
+Nobody can connect: the log says too many connections, remaining connection slots are reserved.
+"""
+SLOW = """\
+schema: 1
+id: slow-diagnosis
+title: Slow diagnosis
+description: Takes long.
+purpose: diagnostic
+owner: Tests
+risk: read
+on_worker_loss: ask
+target: {needs: [paths]}
+steps:
+  - id: begin
+    title: Begin
+    uses: shell
+    with: {script: "echo begun"}
+  - id: wait
+    title: Wait
+    uses: shell
+    with:
+      script: |
+        test -e "$TARGET_BACKUPS/go" && { echo finished; exit 0; }
+        echo waiting; sleep 600
+    timeout: 20m
+"""
+
+
+def wait_for(condition, seconds=30.0, every=0.2):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(every)
+    raise AssertionError("it did not happen in time")
+
+
+def test_from_mail_to_resolved(desk, sign_in):
+    line = desk.mail(MAIL % (b"Database refuses connections", b"thread-1"))
+    assert line["outcome"] == "ticket"
+    number = line["ticket"]
+
+    page = sign_in("tier2")
+    page.get_by_label("Find tickets").fill("refuses connections")
+    page.get_by_role("link", name="Database refuses connections").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Database refuses connections")
+    expect(page.locator(".sla-chip[data-due]")).to_be_visible()
+
+    page.get_by_role("button", name="Take").click()
+    expect(page.get_by_label("Status")).to_have_value("open")
+    expect(page.get_by_label("Assignee")).to_have_value(re.compile(r"\d+"))
+
+    suggestion = page.locator("#suggestions").get_by_role("link").first
+    expect(suggestion).to_have_text("The database connection pool is exhausted")
+    suggestion.click()
+    page.get_by_role("link", name="Run “Connection pool diagnosis”").first.click()
+    expect(page.get_by_label("Ticket number")).to_have_value(str(number))
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator("#run-state")).to_have_text("Succeeded", timeout=20_000)
+    expect(page.locator(".console-log li").last).to_contain_text("rows")
+    expect(page.locator(".run-step.ok")).to_have_count(3)
+
+    page.get_by_role("link", name=f"{number} Database").click()
+    expect(page.locator("#timeline")).to_contain_text("saw run")
+    expect(page.locator("#runs")).to_contain_text("Connection pool diagnosis")
+    page.get_by_label("Message", exact=True).fill("We released the connections, Sofia. **Please try again.**")
+    page.get_by_role("button", name="Send and resolve").click()
+    expect(page.locator("#toasts")).to_contain_text("resolved")
+    expect(page.get_by_label("Status")).to_have_value("resolved")
+    expect(page.locator(".entry.reply strong")).to_have_text("Please try again.")
+    expect(page.locator(".badge.ok")).to_contain_text("Met in")
+    expect(page.get_by_label("Message", exact=True)).to_have_value("")
+
+    sent = wait_for(
+        lambda: [path for path in (desk.data / "outbox").glob("*.log") if f"[#{number}]" in path.read_text()]
+    )
+    mail = sent[0].read_text()
+    assert "In-Reply-To: <thread-1@nova-beauty.example>" in mail
+
+    ours = re.search(r"^Message-ID: (<.+>)$", mail, re.MULTILINE)
+    assert ours
+    answer = desk.mail(
+        f"From: sofia@nova-beauty.example\nTo: tech@example.com\nSubject: Re\nMessage-ID: <thread-2@x>\nIn-Reply-To: {ours[1]}\n\nIt works, thank you!".encode()
+    )
+    assert answer == {"outcome": "reply", "ticket": number, "inbound": answer["inbound"]}
+    expect(page.locator("#timeline")).to_contain_text("It works, thank you!", timeout=10_000)
+    expect(page.get_by_label("Status")).to_have_value("open")
+
+
+def test_a_breach_is_shown_without_a_reload(desk, sign_in):
+    number = desk.mail(MAIL % (b"Soon too late", b"breach-1"))["ticket"]
+    page = sign_in("tier2")
+    page.goto(f"/tickets/{number}/")
+    expect(page.locator(".sla-chip.fine, .sla-chip.soon")).to_be_visible()
+    expect(page.locator("#timeline")).not_to_contain_text("is breached")
+    desk.sql(
+        "UPDATE tickets_slatimer SET started_at = now() - interval '1 day', due_at = now() - interval '1 second', "
+        "next_action_at = now() FROM tickets_ticket WHERE ticket_id = tickets_ticket.id AND number = %s", number,
+    )  # fmt: skip
+    expect(page.locator("#timeline")).to_contain_text("is breached", timeout=10_000)
+    expect(page.locator(".sla-chip.breached")).to_be_visible()
+    assert desk.sql(
+        "SELECT count(*) FROM tickets_ticketevent JOIN tickets_ticket t ON t.id = ticket_id WHERE number = %s AND kind = 'breached'",
+        number,
+    ) == [(1,)]
+
+
+def test_two_agents_on_one_ticket_the_second_sees_what_changed(desk, sign_in):
+    number = desk.mail(MAIL % (b"Two at once", b"two-1"))["ticket"]
+    page = sign_in("tier2")
+    page.goto(f"/tickets/{number}/")
+    page.route("**/changes/", lambda route: route.abort())  # this browser does not learn of it in time
+    page.get_by_label("Message", exact=True).fill("Words that must not be lost.")
+    other = sign_in("tier3")
+    other.goto(f"/tickets/{number}/")
+    other.get_by_label("Priority", exact=True).select_option("urgent")
+    expect(other.locator("#timeline")).to_contain_text("changed the priority from Normal to Urgent")
+    page.get_by_role("button", name="Send", exact=True).click()
+    toast = page.get_by_role("alert")
+    expect(toast).to_contain_text("Priya Nair changed the priority from Normal to Urgent")
+    expect(page.get_by_label("Message", exact=True)).to_have_value("Words that must not be lost.")
+    page.unroute("**/changes/")
+    page.get_by_role("button", name="Show it").click()
+    expect(page.get_by_label("Priority", exact=True)).to_have_value("urgent")
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.locator(".entry.reply")).to_contain_text("Words that must not be lost.")
+    page.desk_errors[:] = [error for error in page.desk_errors if "409" not in error and "ERR_FAILED" not in error]
+
+
+def test_everything_works_without_javascript(desk, sign_in):
+    number = desk.mail(MAIL % (b"Without scripts", b"noscript-1"))["ticket"]
+    page = sign_in("tier2", java_script_enabled=False)
+    page.goto("/tickets/?q=scripts&view=open")
+    page.get_by_role("link", name="Without scripts").click()
+    page.get_by_role("button", name="Take").click()
+    page.get_by_label("Message", exact=True).fill("Plain forms.")
+    page.get_by_role("button", name="Send and wait").click()
+    expect(page.locator(".entry.reply")).to_contain_text("Plain forms.")
+    assert page.get_by_label("Status").input_value() == "waiting_on_requester"
+    page.get_by_label("Priority", exact=True).select_option("high")
+    page.locator(".prop-form").nth(1).get_by_role("button", name="Save").click()
+    assert page.get_by_label("Priority", exact=True).input_value() == "high"
+    page.get_by_role("link", name="Find articles for this ticket").click()
+    page.get_by_role("link", name="The database connection pool is exhausted").click()
+    page.get_by_role("link", name="Run “Connection pool diagnosis”").first.click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    wait_for(lambda: page.reload() and "Succeeded" in page.content())
+    assert "rows" in page.locator(".console-log").inner_text()
+    page.goto(f"/tickets/{number}/")
+    assert "saw run" in page.locator("#timeline").inner_text()
+
+
+def test_the_keyboard_alone_does_the_job(desk, sign_in):
+    desk.mail(MAIL % (b"Only keys", b"keys-1"))
+    page = sign_in("tier2")
+    page.keyboard.press("/")
+    page.keyboard.type("Only keys")
+    expect(page.locator(".ticket-row")).to_have_count(1)
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Only keys")
+    page.keyboard.press("t")
+    expect(page.get_by_label("Status")).to_have_value("open")
+    page.keyboard.press("n")
+    page.keyboard.type("A note by keys.")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".entry.note")).to_contain_text("A note by keys.")
+    page.keyboard.press("Escape")
+    page.keyboard.press("e")
+    page.keyboard.press("Tab")
+    page.keyboard.type("Restarted, no change.")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#timeline")).to_contain_text("escalated from Tier 2 to Tier 3")
+    page.locator("body").click()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+
+
+PAGES = [
+    "/tickets/", "/tickets/?view=all", "/tickets/?q=qqqq", "/tickets/1001/", "/tickets/new/", "/runbooks/", "/runbooks/kill-idle-connections/",
+    "/runs/", "/knowledge/", "/knowledge/?q=connection", "/knowledge/?q=qqqqzzzz", "/knowledge/database-connection-pool-exhausted/",
+    "/mail/outgoing/", "/tickets/999999/", "/accounts/logout/", "/accounts/password/change/",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("look", ["light", "dark", "phone"])
+def test_no_page_has_an_accessibility_fault_or_scrolls_sideways(desk, sign_in, look):
+    page = sign_in("admin", color_scheme="dark" if look == "dark" else "light")
+    page.set_viewport_size({"width": 390 if look == "phone" else 1440, "height": 844})
+    faults = []
+    for path in PAGES:
+        page.goto(path)
+        page.wait_for_timeout(200)
+        faults += [
+            (path, fault["id"], fault["nodes"][0]["html"][:120]) for fault in Axe().run(page).response["violations"]
+        ]
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            faults.append((path, "scrolls sideways", ""))
+    assert faults == []
+    page.desk_errors[:] = [error for error in page.desk_errors if "404" not in error]
+
+
+def start_slow(desk):
+    path = desk.data / "slow.yaml"
+    path.write_text(SLOW)
+    code = f"from runbooks import actions; actions.load_runbook(text=open({str(path)!r}).read(), name='slow.yaml')"
+    desk.manage("shell", "-c", code)
+    backups = desk.sql("SELECT connections->'paths'->>'backups' FROM runbooks_target")[0][0]
+    out = desk.manage("run_runbook", "slow-diagnosis", "--target", "cod-dashboard", "--json")
+    return int(re.search(r'"run": (\d+)', out)[1]), backups
+
+
+def test_a_killed_worker_loses_its_run_which_a_person_resumes(desk, sign_in):
+    run, backups = start_slow(desk)
+    page = sign_in("tier2")
+    page.goto(f"/runs/{run}/")
+    expect(page.locator(".console-log")).to_contain_text("waiting", timeout=15_000)
+    ((worker,),) = desk.sql("SELECT worker FROM runbooks_execution WHERE id = %s", run)
+    os.kill(int(worker.rpartition(":")[2]), signal.SIGKILL)
+    assert desk.sql("SELECT state FROM runbooks_execution WHERE id = %s", run) == [("running",)]
+    expect(page.locator("#run-state")).to_have_text("Lost its worker", timeout=100_000)
+    marker = f"DESK_RUN={run}\0".encode()
+    left = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                left += [pid] if marker in file.read() else []
+        except OSError:
+            continue
+    assert left == []
+    with open(f"{backups}/go", "w"):
+        pass
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("#run-state")).to_have_text("Succeeded", timeout=20_000)
+    expect(page.locator(".console-log")).to_contain_text("done in an earlier attempt")
+    expect(page.locator(".console-log")).to_contain_text("finished")
+    os.unlink(f"{backups}/go")
+
+
+def test_queued_runs_start_by_themselves_when_redis_is_back(desk, broker, sign_in):
+    page = sign_in("tier2")
+    broker.kill()
+    out = desk.manage("run_runbook", "connection-pool-diagnosis", "--target", "cod-dashboard", "--json")
+    run = int(re.search(r'"run": (\d+)', out)[1])
+    page.goto(f"/runs/{run}/")
+    expect(page.locator("#run-state")).to_have_text("Queued")
+    number = desk.mail(MAIL % (b"While Redis is away", b"redis-1"))["ticket"]
+    page.goto(f"/tickets/{number}/")
+    page.get_by_label("Message", exact=True).fill("Answered all the same.")
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.locator(".entry.reply")).to_contain_text("Answered all the same.")
+    broker.start()
+    wait_for(
+        lambda: desk.sql("SELECT state FROM runbooks_execution WHERE id = %s", run) == [("succeeded",)], seconds=60
+    )
+    wait_for(lambda: desk.sql("SELECT count(*) FROM tickets_outboundemail WHERE sent_at IS NULL") == [(0,)], seconds=60)
+    page.desk_errors.clear()
