@@ -240,6 +240,8 @@ except (KeyError, ValueError):
     raise ImproperlyConfigured(
         "EMAIL_URL: not a mail address of a server; write smtp://user:password@host:587/?tls=True"
     ) from None
+if EMAIL_URL.startswith("file:"):
+    EMAIL_FILE_PATH = "/" + str(globals()["EMAIL_FILE_PATH"]).lstrip("/")  # the parser drops the first slash
 EMAIL_TIMEOUT = 20
 MAIL_DOMAIN = _read(env.str, "DESK_MAIL_DOMAIN", urlsplit(BASE_URL).hostname or socket.gethostname())
 DEFAULT_FROM_EMAIL = _read(env.str, "DESK_MAIL_FROM", "Support <support@example.com>")

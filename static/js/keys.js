@@ -7,7 +7,7 @@ let cursor = null;
 function move(step) {
   const rows = [...document.querySelectorAll("[data-row]")].filter((row) => row.offsetParent !== null);
   if (!rows.length) return;
-  const now = rows.indexOf(cursor);
+  const now = rows.findIndex((row) => row === cursor || (row.id && row.id === cursor?.id));
   const next = rows[Math.max(0, Math.min(rows.length - 1, now < 0 ? (step > 0 ? 0 : rows.length - 1) : now + step))];
   cursor?.classList.remove("is-cursor");
   cursor = next;
@@ -23,10 +23,17 @@ function act(key) {
   if (!element) return false;
   if (element.matches("input:not([type=checkbox]), textarea")) { element.focus(); element.select(); }
   else element.click();
+  // A disclosure that a key opened is there to be written in.
+  if (element.matches("summary")) element.parentElement.querySelector("textarea, input:not([type=hidden]), a")?.focus();
   return true;
 }
 
 export function startKeys() {
+  // A row that was swapped for a newer one keeps the cursor; htmx keeps the focus by id.
+  document.addEventListener("htmx:oobAfterSwap", () => {
+    const row = cursor?.id && document.getElementById(cursor.id);
+    if (row && row !== cursor) { cursor = row; row.classList.add("is-cursor"); }
+  });
   const dialog = document.getElementById("keys");
   const toggle = dialog?.querySelector("[data-keys-switch]");
   if (toggle) {

@@ -32,7 +32,10 @@ export function startToasts() {
     if (event.target.closest("[data-dismiss], [data-refresh]")) event.target.closest("[data-toast]")?.remove();
     if (event.target.closest("[data-refresh]")) document.dispatchEvent(new Event("desk:refresh"));
   });
-  document.addEventListener("htmx:sendError", () => toast("The server could not be reached. Nothing was lost: try again."));
+  document.addEventListener("htmx:sendError", (event) => {
+    // A refresh in the background that failed is tried again by itself.
+    if (event.detail.requestConfig.verb !== "get") toast("The server could not be reached. Nothing was lost: try again.");
+  });
   document.addEventListener("htmx:responseError", (event) => {
     if (event.detail.xhr.status >= 500) toast("Something broke on our side; it was logged. Nothing was lost: try again.");
   });
