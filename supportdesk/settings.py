@@ -234,12 +234,12 @@ WHITENOISE_MAX_AGE = 31_536_000
 
 # --------------------------------------------------------------------- mail
 EMAIL_URL = _read(env.str, "EMAIL_URL", "") or f"file://{DATA / 'outbox'}"
-try:
-    vars().update({key: value for key, value in dj_email_url.parse(EMAIL_URL).items() if value is not None})
-except (KeyError, ValueError):
+_mail = dj_email_url.parse(EMAIL_URL)
+if not _mail.get("EMAIL_BACKEND"):
     raise ImproperlyConfigured(
-        "EMAIL_URL: not a mail address of a server; write smtp://user:password@host:587/?tls=True"
-    ) from None
+        "EMAIL_URL: not the address of a mail server; write smtp://user:password@host:587/?tls=True"
+    )
+vars().update({key: value for key, value in _mail.items() if value is not None})
 if EMAIL_URL.startswith("file:"):
     EMAIL_FILE_PATH = "/" + str(globals()["EMAIL_FILE_PATH"]).lstrip("/")  # the parser drops the first slash
 EMAIL_TIMEOUT = 20

@@ -23,6 +23,8 @@ function act(key) {
   if (!element) return false;
   if (element.matches("input:not([type=checkbox]), textarea")) { element.focus(); element.select(); }
   else element.click();
+  // Writing begins at once: the next key belongs to the text.
+  if (element.matches(".composer .tab")) element.closest("form").elements.text.focus();
   // A disclosure that a key opened is there to be written in.
   if (element.matches("summary")) element.parentElement.querySelector("textarea, input:not([type=hidden]), a")?.focus();
   return true;
