@@ -2,6 +2,7 @@
 
 import zlib
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django import template
@@ -20,6 +21,7 @@ MARK_START, MARK_END = "\ue000", "\ue001"
 
 
 @register.simple_tag
+@lru_cache(maxsize=512)
 def icon(name: str, size: str = "") -> SafeString:
     """One icon of the sprite; decorative, so a label or hidden text must stand beside it."""
     return format_html(
@@ -52,6 +54,7 @@ def hue(name: str) -> int:
 
 
 @register.simple_tag
+@lru_cache(maxsize=4096)
 def avatar(name: str, size: str = "") -> SafeString:
     """The initials of a person in a circle, named for screen readers."""
     return format_html(

@@ -213,6 +213,14 @@ class Ticket(models.Model):
     def is_open(self) -> bool:
         return self.status in OPEN_STATUSES
 
+    @property
+    def status_icon(self) -> str:
+        return f"st-{self.status}"
+
+    @property
+    def priority_icon(self) -> str:
+        return f"pr-{self.priority}"
+
     def can_move_to(self, status: Status) -> bool:
         return status in TRANSITIONS[Status(self.status)]
 

@@ -1,0 +1,118 @@
+"""Measure. Uses DATABASE_URL's database `supportdesk_bench`, or an embedded server that ends with the command."""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from supportdesk.embedded import places, processes, servers
+
+
+@contextmanager
+def database(keep: Path | None) -> Iterator[None]:
+    """A server with ordinary settings; with --data it is kept from one command to the next."""
+    data = keep or Path(tempfile.mkdtemp(prefix="desk-bench-"))
+    where = places.find(data.resolve())
+    children: list[processes.Child] = []
+    try:
+        if not os.environ.get("DATABASE_URL"):
+            server = servers.Postgres(where, "bench", 5434, ("shared_buffers=512MB", "max_wal_size=4GB"))
+            children.append(server.start())
+            server.ensure_database("supportdesk_bench")
+            os.environ["DATABASE_URL"] = server.url("supportdesk_bench")
+        broker = servers.Redis.plan(where)
+        if not os.environ.get("REDIS_URL"):
+            children.append(broker.start())
+            os.environ["REDIS_URL"] = broker.url
+        yield
+    finally:
+        for child in children:
+            child.stop()
+        for child in children:
+            child.process.wait(timeout=60)
+        if keep is None:
+            shutil.rmtree(data, ignore_errors=True)
+            if not where.servers.is_relative_to(data):
+                shutil.rmtree(where.servers.parent, ignore_errors=True)
+
+
+def _django(data: Path | None) -> None:
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "supportdesk.settings",
+        "DESK_ENV": "development",
+        "DESK_LOG_LEVEL": "ERROR",
+    }
+    if data:
+        os.environ["DESK_DATA"] = str(data.resolve())
+    import django
+    from django.conf import settings
+    from django.core.management import call_command
+
+    django.setup()
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    }
+    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
+    call_command("migrate", verbosity=0)
+    call_command("createcachetable", verbosity=0)
+
+
+def _load(count: int) -> None:
+    from bench.corpus import Corpus
+
+    result = Corpus(count).load()
+    print(f"loaded {result['tickets']:,} tickets with {result['messages']:,} messages in {result['seconds']:.1f} s")
+
+
+def _pages(sizes: list[int], rounds: int) -> None:
+    from bench import pages
+
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    for size in sizes:
+        if size:
+            _load(size)
+        for row in pages.run(rounds=rounds):
+            found.setdefault(row["name"], {})[size] = row
+    print(
+        f"\n{'':28}"
+        + "".join(f"{f'{size:,} tickets' if size else 'as it is':>36}" for size in sizes)
+        + ("   ratio" if len(sizes) > 1 else "")
+    )
+    print(f"{'':28}" + f"{'median':>10}{'p95':>10}{'SQL':>6}{'KB':>10}" * len(sizes))
+    for name, rows in found.items():
+        cells = "".join(
+            f"{r['median']:>7.1f} ms{r['p95']:>7.1f} ms{r['queries']:>6}{r['bytes'] / 1024:>10.1f}"
+            for r in rows.values()
+        )
+        first, last = rows[sizes[0]]["median"], rows[sizes[-1]]["median"]
+        print(f"{name:28}{cells}" + (f"{last / first:>8.2f}" if len(sizes) > 1 else ""))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--data", type=Path, help="keep the bench database in this folder")
+    commands = parser.add_subparsers(dest="command", required=True)
+    load = commands.add_parser("load", help="empty the ticket tables and fill them by COPY")
+    load.add_argument("--tickets", type=int, default=100_000)
+    pages = commands.add_parser("pages", help="queue, ticket, search, API create: median, p95, statements")
+    pages.add_argument(
+        "--sizes", default="10000,100000", help="corpus sizes to load one after the other; 0 measures what is there"
+    )
+    pages.add_argument("--rounds", type=int, default=100)
+    options = parser.parse_args()
+    with database(options.data):
+        _django(options.data)
+        if options.command == "load":
+            _load(options.tickets)
+        else:
+            _pages([int(size) for size in options.sizes.split(",")], options.rounds)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
