@@ -140,9 +140,8 @@ class ExecutionQuerySet(models.QuerySet["Execution"]):
         return self.filter(state=RunState.QUEUED, queued_at__lt=timezone.now() - timedelta(seconds=seconds))
 
     def lock(self, pk: int) -> "Execution":
-        execution = (
-            self.select_for_update(of=("self",)).select_related("version__runbook", "target").filter(pk=pk).first()
-        )
+        locked = Execution.objects.select_for_update().filter(pk=pk).values_list("pk", flat=True).first()
+        execution = self.filter(pk=locked).select_related("version__runbook", "target").first() if locked else None
         if execution is None:
             raise NotFound(f"There is no run {pk}.")
         return execution

@@ -164,7 +164,8 @@ def test_everything_works_without_javascript(desk, sign_in):
     page.wait_for_url("**/runs/*/")
     wait_for(lambda: page.reload() and "Succeeded" in page.locator("#run-state").inner_text())
     assert "rows" in page.locator(".console-log").inner_text()
-    page.goto(f"/tickets/{number}/")
+    answer = page.goto(f"/tickets/{number}/")
+    assert answer.status == 200, page.locator("body").inner_text()
     assert "saw run" in page.locator("#timeline").inner_text()
 
 

@@ -160,14 +160,14 @@ def test_a_step_that_takes_too_long_is_stopped_with_all_it_started(target, alive
     assert run.state == RunState.FAILED
     assert "timeout" in run.summary
     assert time.monotonic() - begun < 20
-    assert alive(f"DESK_RUN={run.pk}\0") == []
+    assert alive(f"TARGET_LOGS={target.connections['paths']['logs']}\0") == []
 
 
 def test_nothing_a_step_left_behind_survives_it(target, alive):
     runbook("daemon", [shell("setsid sh -c 'trap \"\" TERM; sleep 300' & sleep 0.2; echo started")])
     run = finish(start("daemon", agent(1)))
     assert run.state == RunState.SUCCEEDED
-    assert alive(f"DESK_RUN={run.pk}\0") == []
+    assert alive(f"TARGET_LOGS={target.connections['paths']['logs']}\0") == []
 
 
 def test_a_cancelled_run_leaves_no_process_alive(target, alive):
@@ -176,13 +176,13 @@ def test_a_cancelled_run_leaves_no_process_alive(target, alive):
     run = start("long", by)
     thread = in_thread(lambda: actions.perform(execution_id=run.pk))
     wait_for(lambda: "started" in text_of(run))
-    assert len(alive(f"DESK_RUN={run.pk}\0")) >= 4
+    assert len(alive(f"TARGET_LOGS={target.connections['paths']['logs']}\0")) >= 4
     actions.cancel(execution_id=run.pk, by=by)
     thread.join(timeout=40)
     run.refresh_from_db()
     assert run.state == RunState.CANCELLED
     assert run.steps.get().state == StepState.CANCELLED
-    assert alive(f"DESK_RUN={run.pk}\0") == []
+    assert alive(f"TARGET_LOGS={target.connections['paths']['logs']}\0") == []
 
 
 def test_cancelling_a_statement_cancels_it_on_the_server(target, shop):

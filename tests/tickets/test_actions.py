@@ -245,6 +245,35 @@ def test_the_category_is_recorded(tier1):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_an_action_that_waited_for_an_escalation_gets_a_conflict_and_not_a_missing_ticket():
+    import threading
+    import time
+
+    from django.db import connections
+
+    from supportdesk import guide
+
+    guide.load()
+    made, first, second, results = ticket(1), agent(3), lead(1), []
+
+    def wait_then_take():
+        try:
+            actions.take(number=made.number, by=second, version=1)
+        except Exception as error:
+            results.append(type(error))
+        finally:
+            connections.close_all()
+
+    with transaction.atomic():
+        actions.escalate(number=made.number, by=first, handover="Tried it all.")
+        other = threading.Thread(target=wait_then_take)
+        other.start()
+        time.sleep(0.5)
+    other.join()
+    assert results == [Conflict]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_two_agents_at_once_one_gets_a_conflict_and_no_write_is_lost():
     import threading
 

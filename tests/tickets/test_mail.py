@@ -74,6 +74,31 @@ def test_applying_twice_changes_nothing(db):
     assert Ticket.objects.count() == 1
 
 
+@pytest.mark.django_db(transaction=True)
+def test_two_processes_that_apply_one_mail_say_the_same():
+    from concurrent.futures import ThreadPoolExecutor
+
+    from django.db import connections
+
+    from supportdesk import guide
+
+    guide.load()
+
+    def apply(pk):
+        try:
+            return incoming.apply(pk)
+        finally:
+            connections.close_all()
+
+    for n in range(5):
+        inbound = incoming.store(mail(Message_ID=f"<race{n}@x>").as_bytes(), mailbox=Mailbox.objects.first())
+        with ThreadPoolExecutor(4) as pool:
+            results = list(pool.map(apply, [inbound.pk] * 4))
+        assert len(set(results)) == 1
+        assert results[0].ticket is not None
+    assert Ticket.objects.count() == 5
+
+
 def reply_of(made, by=None):
     by = by or agent(made.tier.level)
     actions.reply(number=made.number, by=by, text="Which browser?")

@@ -98,7 +98,7 @@ def receive(
     A waiting, held or resolved ticket opens; on a closed one a linked follow-up opens. An automatic
     message is kept and moves nothing.
     """
-    ticket = Ticket.objects.select_for_update(of=("self",)).select_related("tier").get(pk=ticket_id)
+    ticket = Ticket.objects.lock(Ticket.objects.values_list("number", flat=True).get(pk=ticket_id))
     if ticket.status == Status.CLOSED and not automatic:
         return _follow_up(ticket, requester, text, html, quoted, message_id, subject, files)
     message = messages.add(

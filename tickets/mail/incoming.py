@@ -77,11 +77,8 @@ def apply(inbound_id: int) -> Outcome:
     A message that breaks the parser becomes a ticket with the raw mail attached.
     """
     with transaction.atomic():
-        inbound = (
-            InboundEmail.objects.select_for_update(of=("self",))
-            .select_related("mailbox__tier", "ticket")
-            .get(pk=inbound_id)
-        )
+        # Without joins: what another process did while this one waited must be seen whole.
+        inbound = InboundEmail.objects.select_for_update().get(pk=inbound_id)
         if inbound.state != InboundState.STORED:
             return _said(inbound)
         inbound.attempts += 1

@@ -112,13 +112,14 @@ class TicketQuerySet(models.QuerySet["Ticket"]):
         return self.filter(status__in=OPEN_STATUSES)
 
     def lock(self, number: int, version: int | None = None) -> "Ticket":
-        """Lock one ticket of this set by number; `Conflict` when its version is not the given one."""
-        ticket = (
-            self.select_for_update(of=("self",))
-            .select_related("tier", "assignee", "requester", "category")
-            .filter(number=number)
-            .first()
-        )
+        """Lock one ticket of this set by number; `Conflict` when its version is not the given one.
+
+        Two statements: PostgreSQL gives a row that it waited for in its newest form, but joins it
+        with what it had read before, so that a ticket escalated meanwhile would seem to be gone.
+        """
+        locked = Ticket.objects.select_for_update().filter(number=number).values_list("pk", flat=True).first()
+        related = ("tier", "assignee", "requester", "category")
+        ticket = self.filter(pk=locked).select_related(*related).first() if locked else None
         if ticket is None:
             raise NotFound(f"There is no ticket {number}.")
         if version is not None and version != ticket.version:
