@@ -37,4 +37,4 @@ def for_ticket(request: DeskRequest, number: int) -> HttpResponse:
 
 def _ticket(request: DeskRequest) -> int | None:
     number = request.GET.get("ticket", "")
-    return int(number) if number.isdigit() else None
+    return int(number) if number.isdecimal() else None

@@ -164,7 +164,7 @@ class ExecutionViewSet(mixins.ListModelMixin, DeskViewSet):
         """Output after a sequence number: ask again with the `after` of the answer to follow a run."""
         execution = queries.execution(request.user, int(pk))
         after = request.query_params.get("after", "0")
-        part = queries.output(execution, after=int(after) if after.isdigit() and len(after) < 18 else 0)
+        part = queries.output(execution, after=int(after) if after.isdecimal() and len(after) < 18 else 0)
         answer = {
             "state": execution.state,
             "final": execution.is_final and part.after >= execution.last_seq,

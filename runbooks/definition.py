@@ -238,12 +238,12 @@ class Definition(Strict):
                     raise ValueError(f"step {step.id} may write (read_only: false) but says effect: none")
         return self
 
-    def parse_params(self, given: dict[str, Any]) -> dict[str, str | int | bool]:
+    def parse_params(self, given: dict[str, Any]) -> dict[str, str | int | bool | None]:
         """Typed values for a launch, defaults filled in; `Invalid` names each wrong field."""
         wrong: dict[str, list[str]] = {
             name: ["There is no such parameter."] for name in given if name not in self.params
         }
-        values: dict[str, str | int | bool] = {}
+        values: dict[str, str | int | bool | None] = {}
         for name, param in self.params.items():
             value = given.get(name)
             if value is None or value == "":
@@ -253,6 +253,7 @@ class Definition(Strict):
             if value is None:
                 if param.required:
                     wrong[name] = ["This parameter is required."]
+                values[name] = None
                 continue
             try:
                 values[name] = param.parse(value)

@@ -125,7 +125,7 @@ def runs_of_ticket(user: User, number: int) -> list[Execution]:
 
 def run_cursor(user: User, key: str) -> int | None:
     """Output and state of one run as one growing number."""
-    if not key.isdigit():
+    if not key.isdecimal():
         return None
     row = Execution.objects.visible_to(user).filter(pk=int(key)).values_list("last_seq", "state", "attempt").first()
     if row is None:

@@ -63,7 +63,7 @@ def launch(request: DeskRequest, slug: str) -> HttpResponse:
 
 def _start(request: DeskRequest, slug: str, params: dict[str, Any]) -> Execution:
     ticket = request.POST.get("ticket", "").strip().removeprefix("#")
-    if ticket and not ticket.isdigit():
+    if ticket and not ticket.isdecimal():
         raise Invalid("Write the ticket’s number.", fields={"ticket": ["Write the ticket’s number, for example 1042."]})
     return actions.start(
         slug=slug,
@@ -81,8 +81,14 @@ def run(request: DeskRequest, pk: int) -> HttpResponse:
     if request.htmx:
         response = _state(request, pk)
     else:
+        cursor = queries.run_cursor(request.user, str(pk))  # read first: what comes between shows twice, not never
         detail = queries.run_detail(request.user, pk)
-        context = {"detail": detail, "run": detail.execution, "output": queries.output(detail.execution, after=0)}
+        context = {
+            "cursor": cursor,
+            "detail": detail,
+            "run": detail.execution,
+            "output": queries.output(detail.execution, after=0),
+        }
         response = render(request, "runbooks/run.html", context)
     patch_vary_headers(response, ["HX-Request"])
     return response
@@ -98,7 +104,7 @@ def output(request: DeskRequest, pk: int) -> HttpResponse:
     """Output lines after a sequence number. The header Desk-After holds the next one, Desk-More says that there is more."""
     after = request.GET.get("after", "0")
     found = queries.execution(request.user, pk)
-    part = queries.output(found, after=int(after) if after.isdigit() else 0)
+    part = queries.output(found, after=int(after) if after.isdecimal() else 0)
     response = render(request, "runbooks/_lines.html", {"output": part})
     response["Desk-After"], response["Desk-More"] = str(part.after), "1" if part.more else "0"
     return response

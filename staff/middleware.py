@@ -1,10 +1,24 @@
-"""The reader of a page: times in their zone."""
+"""The reader of a page: signed in, with times in their zone."""
 
 from collections.abc import Callable
+from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+
+from supportdesk.errors import signed_out
+
+
+class SignInMiddleware(LoginRequiredMiddleware):
+    """Every page needs somebody signed in. htmx is told in words: a redirect would pass for success and lose a draft."""
+
+    def process_view(
+        self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
+    ) -> Any:
+        refused = super().process_view(request, view_func, view_args, view_kwargs)
+        return signed_out(request) if refused is not None and request.headers.get("HX-Request") else refused
 
 
 class ReaderMiddleware:

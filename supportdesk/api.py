@@ -135,6 +135,6 @@ def if_match(request: Request) -> int | None:
     if value in {"", "*"}:
         return None
     digits = value.removeprefix("W/").strip('"')
-    if not digits.isdigit():
+    if not digits.isdecimal():
         raise Invalid(f'If-Match: {value} is not an ETag of this API; send it as you got it, for example "7".')
     return int(digits)

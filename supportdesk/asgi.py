@@ -8,13 +8,14 @@ import os
 from typing import Any, cast
 
 from a2wsgi import WSGIMiddleware
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "supportdesk.settings")
 
 _events = get_asgi_application()
-_pages = WSGIMiddleware(cast(Any, get_wsgi_application()), workers=int(os.environ.get("DESK_WEB_THREADS", "8")))
+_pages = WSGIMiddleware(cast(Any, get_wsgi_application()), workers=settings.WEB_THREADS)
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:

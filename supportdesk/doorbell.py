@@ -11,10 +11,10 @@ from redis.exceptions import RedisError
 log = logging.getLogger(__name__)
 
 
-def ring(task: str, *args: Any, queue: str | None = None) -> bool:
+def ring(task: str, *args: Any, queue: str | None = None, expires: int | None = None) -> bool:
     """Send a Celery task by name. When Redis is away say so in the log: the sweep finds the row later."""
     try:
-        options: dict[str, Any] = {"queue": queue} if queue else {}
+        options: dict[str, Any] = {name: value for name, value in (("queue", queue), ("expires", expires)) if value}
         current_app.send_task(task, args=args, retry=False, **options)
     except (OperationalError, RedisError, OSError) as error:
         log.warning("Redis is away; the sweep will start %s%r later (%s)", task, args, error)

@@ -100,6 +100,12 @@ class DomainErrorMiddleware:
         return None
 
 
+def signed_out(request: HttpRequest) -> HttpResponse:
+    """For htmx: the session is over, the text in the form is still there."""
+    words = "Sign in again in another tab, then send this once more. What you wrote is still here."
+    return _respond(request, None, 401, "You are signed out", words)
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _respond(request, exception, 404, "Not found", "There is nothing at this address.")
 

@@ -75,7 +75,7 @@ def cursors(user: Any, topics: list[str]) -> dict[str, int]:
 
 def _after(text: str) -> dict[str, int]:
     pairs = (part.rpartition(":") for part in text.split(",") if part)
-    return {topic: int(value) for topic, _, value in pairs if value.isdigit()}
+    return {topic: int(value) for topic, _, value in pairs if value.isdecimal() and len(value) < 19}
 
 
 def _cursors_and_let_go(request: HttpRequest, topics: list[str]) -> tuple[bool, dict[str, int]]:
@@ -98,7 +98,8 @@ async def stream(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     if request.GET.get("poll"):
         return JsonResponse({"cursors": now})
     response = StreamingHttpResponse(
-        _lines(now, _after(request.GET.get("after", ""))), content_type="text/event-stream; charset=utf-8"
+        _lines(request, list(now), _after(request.GET.get("after", ""))),
+        content_type="text/event-stream; charset=utf-8",
     )
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
@@ -108,21 +109,23 @@ async def stream(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
 stream = require_safe(stream)
 
 
-async def _lines(now: dict[str, int], after: dict[str, int]) -> AsyncIterator[bytes]:
+async def _lines(request: HttpRequest, topics: list[str], after: dict[str, int]) -> AsyncIterator[bytes]:
     def event(data: dict[str, Any]) -> bytes:
         return b"data: " + json.dumps(data).encode() + b"\n\n"
 
-    yield b"retry: 3000\n" + event({"kind": "hello", "cursors": now})
-    for topic, cursor in now.items():
-        if topic in after and cursor > after[topic]:
-            yield event({"topic": topic, "kind": "changed", "cursor": cursor})
     client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2)
     try:
         async with client.pubsub() as listener:
-            if now:
-                await listener.subscribe(*[CHANNEL + topic for topic in now])
+            if topics:
+                await listener.subscribe(*[CHANNEL + topic for topic in topics])
+            # Read after subscribing, so that nothing falls between.
+            _, now = await sync_to_async(_cursors_and_let_go)(request, topics)
+            yield b"retry: 3000\n" + event({"kind": "hello", "cursors": now})
+            for topic, cursor in now.items():
+                if topic in after and cursor > after[topic]:
+                    yield event({"topic": topic, "kind": "changed", "cursor": cursor})
             while True:
-                if not now:
+                if not topics:
                     await asyncio.sleep(KEEP_ALIVE)
                     message = None
                 else:

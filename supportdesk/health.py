@@ -68,6 +68,9 @@ def _migrations() -> str:
 def _workers() -> dict[str, str]:
     seen = dict(WorkerSeen.objects.values_list("queue", "seen_at"))
     limit = timezone.now() - SEEN_WITHIN
+    busy = Execution.objects.filter(state__in=["running", "cancelling"], lease_expires_at__gt=timezone.now())
+    if busy.exists():  # its slots may all be taken: a lease that is renewed is as good as a canary
+        seen["runbooks"] = timezone.now()
     return {
         f"worker {queue}": "ok" if queue in seen and seen[queue] > limit else "not seen for a minute"
         for queue in QUEUES

@@ -1,14 +1,25 @@
 """Structured logs: JSON in production, one readable line elsewhere; the request id is on each."""
 
 import logging
+import re
 from typing import Any
 
 import structlog
 
 
+def _without_secrets_of_urls(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """A reset link is a key, and a query holds what people search for: the log keeps neither."""
+    request = event.get("request")
+    if isinstance(request, str):
+        path = request.partition("?")[0]
+        event["request"] = re.sub(r"(/password/reset/key/).+", r"\1...", path)
+    return event
+
+
 def _processors() -> list[Any]:
     return [
         structlog.contextvars.merge_contextvars,
+        _without_secrets_of_urls,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -5,6 +5,7 @@ harmless: it locks its own object and looks whether the work is done.
 """
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -18,11 +19,17 @@ log = logging.getLogger(__name__)
 
 LONGEST_WAIT = timedelta(hours=1)
 CLAIM = timedelta(minutes=2)
+SOON = timedelta(seconds=2)
+SWEEP_SECONDS = 10.0  # a sweep leaves the rest to the next one, so that nothing else waits for it
 _handlers: dict[str, Callable[[int], None]] = {}
 
 
 class GiveUp(Exception):
     """A handler's word that trying again is useless."""
+
+
+class Later(Exception):
+    """A handler's word that it is not its turn: ask again soon, nothing failed."""
 
 
 class OutboxItem(models.Model):
@@ -74,6 +81,9 @@ def deliver(item_id: int) -> bool:
     row = OutboxItem.objects.filter(pk=item_id)
     try:
         _handlers[item.handler](item.object_id)
+    except Later:
+        row.update(next_attempt_at=timezone.now() + SOON, attempts=item.attempts - 1)
+        return False
     except GiveUp as error:
         row.update(gave_up_at=timezone.now(), last_error=str(error))
         return False
@@ -93,4 +103,5 @@ def sweep(*, limit: int = 200) -> int:
         ids = list(
             due.select_for_update(skip_locked=True).order_by("next_attempt_at").values_list("pk", flat=True)[:limit]
         )
-    return sum(deliver(item_id) for item_id in ids)
+    until = time.monotonic() + SWEEP_SECONDS
+    return sum(deliver(item_id) for item_id in ids if time.monotonic() < until)

@@ -1,5 +1,6 @@
 """Everything that can be set, read from the environment. `.env.example` lists the variables."""
 
+import os
 import secrets
 import socket
 from pathlib import Path
@@ -10,7 +11,7 @@ import dj_database_url
 import dj_email_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
-from environs import Env, EnvError
+from environs import Env, EnvError, validate
 
 ROOT = Path(__file__).resolve().parent.parent
 env = Env()
@@ -33,9 +34,12 @@ def _kept_secret(name: str, make: Any) -> str:
     path = DATA / name.removeprefix("DESK_").lower()
     try:
         DATA.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(make())
+        if not path.exists() or not path.read_text().strip():
+            # Whole or not at all, whoever is first: a full disk or a second process leaves no empty key.
+            new = path.with_name(f"{path.name}.{os.getpid()}")
+            new.touch(mode=0o600)
+            new.write_text(make())
+            new.replace(path)
         return path.read_text().strip()
     except OSError as error:
         raise ImproperlyConfigured(f"DESK_DATA: cannot keep {path.name} in {DATA}: {error.strerror}") from None
@@ -44,7 +48,7 @@ def _kept_secret(name: str, make: Any) -> str:
 def _embedded(name: str) -> str:
     """The address of an embedded server that `bin/run` started, for commands beside it."""
     path = DATA / "embedded.env"
-    if not path.exists():
+    if not path.exists() or "DESK_STARTING" in os.environ:
         return ""
     lines = (line.partition("=") for line in path.read_text().splitlines())
     return next((value for key, _, value in lines if key == name), "")
@@ -65,6 +69,10 @@ BASE_URL = _read(env.str, "DESK_BASE_URL", "http://127.0.0.1:8000").rstrip("/")
 ALLOWED_HOSTS = _read(env.list, "DESK_HOSTS", ["localhost", "127.0.0.1", "[::1]", ".localhost"])
 DATABASE_URL = _read(env.str, "DATABASE_URL", "") or ("" if PRODUCTION else _embedded("DATABASE_URL"))
 REDIS_URL = _read(env.str, "REDIS_URL", "") or ("" if PRODUCTION else _embedded("REDIS_URL"))
+# Of bin/run and asgi.py: web processes, threads of each, and runs at the same time.
+WEB_WORKERS = _read(env.int, "DESK_WEB_WORKERS", 2, validate=validate.Range(min=1, max=64))
+WEB_THREADS = _read(env.int, "DESK_WEB_THREADS", 8, validate=validate.Range(min=1, max=200))
+RUNBOOK_SLOTS = _read(env.int, "DESK_RUNBOOK_SLOTS", 4, validate=validate.Range(min=1, max=200))
 METRICS_TOKEN = _read(env.str, "DESK_METRICS_TOKEN", "")
 BEHIND_PROXY = _read(env.bool, "DESK_BEHIND_PROXY", False)
 
@@ -74,7 +82,7 @@ if PRODUCTION:
         ("DESK_ENCRYPTION_KEYS must be set", not ENCRYPTION_KEYS),
         (
             "DESK_HOSTS must name the hosts, without *",
-            "DESK_HOSTS" not in env.dump() or "*" in ALLOWED_HOSTS or not ALLOWED_HOSTS,
+            not os.environ.get("DESK_HOSTS") or "*" in ALLOWED_HOSTS or not ALLOWED_HOSTS,
         ),
         ("DESK_BASE_URL must be the public https:// address", not BASE_URL.startswith("https://")),
         ("DATABASE_URL must be set: the embedded PostgreSQL is for development", not DATABASE_URL),
@@ -101,6 +109,14 @@ if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
     )
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
 DATABASES["default"]["OPTIONS"].setdefault("application_name", "supportdesk")
+# A server that vanishes without a word is noticed within half a minute.
+for _name, _value in {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}.items():
+    DATABASES["default"]["OPTIONS"].setdefault(_name, _value)
 if REDIS_URL and urlsplit(REDIS_URL).scheme not in {"redis", "rediss", "unix"}:
     raise ImproperlyConfigured("REDIS_URL: not a Redis address; write redis://:password@host:6379/0")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -142,11 +158,11 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "staff.middleware.SignInMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_htmx.middleware.HtmxMiddleware",
     "staff.middleware.ReaderMiddleware",
     "supportdesk.errors.DomainErrorMiddleware",
 ]
@@ -234,7 +250,10 @@ WHITENOISE_MAX_AGE = 31_536_000
 
 # --------------------------------------------------------------------- mail
 EMAIL_URL = _read(env.str, "EMAIL_URL", "") or f"file://{DATA / 'outbox'}"
-_mail = dj_email_url.parse(EMAIL_URL)
+try:
+    _mail = dj_email_url.parse(EMAIL_URL)
+except ValueError:
+    _mail = {}
 if not _mail.get("EMAIL_BACKEND"):
     raise ImproperlyConfigured(
         "EMAIL_URL: not the address of a mail server; write smtp://user:password@host:587/?tls=True"
@@ -242,7 +261,7 @@ if not _mail.get("EMAIL_BACKEND"):
 vars().update({key: value for key, value in _mail.items() if value is not None})
 if EMAIL_URL.startswith("file:"):
     EMAIL_FILE_PATH = "/" + str(globals()["EMAIL_FILE_PATH"]).lstrip("/")  # the parser drops the first slash
-EMAIL_TIMEOUT = 20
+EMAIL_TIMEOUT = 10
 MAIL_DOMAIN = _read(env.str, "DESK_MAIL_DOMAIN", urlsplit(BASE_URL).hostname or socket.gethostname())
 DEFAULT_FROM_EMAIL = _read(env.str, "DESK_MAIL_FROM", "Support <support@example.com>")
 

@@ -40,7 +40,7 @@ class TicketForm(forms.Form):
 def version(data: Mapping[str, Any]) -> int | None:
     """The version that a page sent with a change."""
     value = str(data.get("version", ""))
-    return int(value) if value.isdigit() else None
+    return int(value) if value.isdecimal() else None
 
 
 def choice(data: Mapping[str, Any], name: str, choices: Any) -> Any:
@@ -56,7 +56,7 @@ def person(data: Mapping[str, Any], name: str) -> User | None:
     value = str(data.get(name, ""))
     if not value:
         return None
-    user = User.objects.filter(pk=value, is_active=True).first() if value.isdigit() else None
+    user = User.objects.filter(pk=value, is_active=True).first() if value.isdecimal() else None
     if user is None:
         raise Invalid("That person is not on the desk any more; choose another.")
     return user

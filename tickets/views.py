@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from staff.models import Tier
 from staff.policies import check_is_administrator
 from staff.requests import DeskRequest
-from supportdesk.errors import NotFound
+from supportdesk.errors import Invalid, NotFound
 from tickets import actions, forms, queries
 from tickets.models import Attachment, OutboundEmail, Priority, Status, Ticket
 from tickets.policies import check_can_open
@@ -25,6 +25,9 @@ def queue(request: DeskRequest) -> HttpResponse:
     """The queue; htmx gets its table alone."""
     filters = queries.Filters.read(request.GET)
     context = {
+        "cursor": queries.queue_cursor(
+            request.user, ""
+        ),  # read before the rows: what comes between shows twice, not never
         "queue": queries.queue(request.user, filters, page=request.GET.get("page", "1")),
         "filters": filters,
         "title": VIEWS[filters.view],
@@ -42,7 +45,7 @@ def queue(request: DeskRequest) -> HttpResponse:
 @require_GET
 def rows(request: DeskRequest) -> HttpResponse:
     """Rows of the queue that are on somebody's screen, and the navigation's counts, to swap in place."""
-    numbers = [int(number) for number in request.GET.get("numbers", "").split(",") if number.isdigit()]
+    numbers = [int(number) for number in request.GET.get("numbers", "").split(",") if number.isdecimal()]
     return render(request, "tickets/_rows.html", {"tickets": queries.queue_rows(request.user, numbers)})
 
 
@@ -102,6 +105,8 @@ def say(request: DeskRequest, number: int) -> HttpResponse:
         actions.note(**arguments)
         return _done(request, number, "Note added.")
     then = request.POST.get("then", "")
+    if then not in {"", Status.RESOLVED, Status.WAITING}:
+        raise Invalid("After a reply a ticket is resolved, waits, or stays as it is.")
     actions.reply(**arguments, then=Status(then) if then in {Status.RESOLVED, Status.WAITING} else None)
     return _done(
         request,
@@ -122,7 +127,7 @@ def _change(said: str, arguments: Callable[[DeskRequest], dict[str, Any]], actio
 
 
 def _next_or_chosen_tier(request: DeskRequest) -> Tier | None:
-    return Tier.objects.filter(level=request.POST["tier"]).first() if request.POST.get("tier", "").isdigit() else None
+    return Tier.objects.filter(level=request.POST["tier"]).first() if request.POST.get("tier", "").isdecimal() else None
 
 
 take = _change("It is yours.", lambda request: {}, actions.take)

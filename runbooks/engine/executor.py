@@ -5,13 +5,16 @@ every write carries the attempt, so a worker that lost its lease changes nothing
 """
 
 import logging
+import math
 import os
 import socket
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from django.db import DatabaseError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -21,11 +24,24 @@ from runbooks.engine.output import OutputWriter, Redactor
 from runbooks.models import Execution, RunState, Secret, StepRun, StepState
 from supportdesk import events
 from supportdesk.doorbell import ring
+from supportdesk.text import clean
 from tickets import actions as ticket_actions
 
 log = logging.getLogger(__name__)
 
+HELD = (RunState.RUNNING, RunState.CANCELLING)
 DONE = {StepState.SUCCEEDED, StepState.WARNED, StepState.SKIPPED}
+
+
+def storable(value: Any, redact: Callable[[str], str]) -> Any:
+    """A result as jsonb can hold it and people may read it: no NaN, NUL or lone surrogate, no secret."""
+    if isinstance(value, dict):
+        return {storable(str(key), redact): storable(item, redact) for key, item in value.items()}
+    if isinstance(value, list):
+        return [storable(item, redact) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return redact(clean(value)) if isinstance(value, str) else value
 
 
 def worker_name() -> str:
@@ -43,7 +59,9 @@ def run(execution_id: int) -> bool:
     events.publish(f"run.{execution_id}", "state")
     with lease.Heartbeat(execution_id, attempt) as heartbeat:
         try:
-            state, summary = _Run(execution, attempt, heartbeat).perform()
+            run_ = _Run(execution, attempt, heartbeat)
+            state, summary = run_.perform()
+            summary = run_.output.redact(summary)
         except Exception as error:
             log.exception("run %s broke", execution_id)
             state, summary = RunState.FAILED, f"The engine could not go on: {type(error).__name__}: {error}"
@@ -52,24 +70,29 @@ def run(execution_id: int) -> bool:
     return True
 
 
-def _finish(execution: Execution, attempt: int, state: RunState, summary: str, heartbeat: lease.Heartbeat) -> None:
-    """Write the final state, again and again while the database is away and the lease holds."""
+def _until_stored(what: str, write: Callable[[], object], heartbeat: lease.Heartbeat) -> None:
+    """Write, again and again while the database is away and the lease holds."""
     while heartbeat.reason != "lost":
         try:
-            finish(execution, attempt, state, summary)
+            write()
             return
-        except DatabaseError as error:
-            log.warning("run %s: its end waits, the database is away: %s", execution.pk, error)
+        except (OperationalError, InterfaceError) as error:
+            log.warning("run %s: %s waits, the database is away: %s", heartbeat.execution_id, what, error)
             connection.close()
             time.sleep(1)
 
 
+def _finish(execution: Execution, attempt: int, state: RunState, summary: str, heartbeat: lease.Heartbeat) -> None:
+    _until_stored("its end", lambda: finish(execution, attempt, state, summary), heartbeat)
+
+
 @transaction.atomic
 def finish(execution: Execution, attempt: int, state: RunState, summary: str) -> bool:
-    """End an attempt and put the result on the ticket; False when the attempt is not the newest any more."""
-    row = Execution.objects.select_for_update(of=("self",)).filter(pk=execution.pk, attempt=attempt).first()
-    if row is None or row.is_final:
+    """End an attempt and put the result on the ticket; False when the run is not this attempt's any more."""
+    held = Execution.objects.select_for_update().filter(pk=execution.pk, attempt=attempt, state__in=HELD).first()
+    if held is None:
         return False
+    row = Execution.objects.select_related("version__runbook").get(pk=held.pk)
     # A cancel that came in while the last step ended is too late; the real end is kept.
     row.move_to(state)
     row.finished_at, row.lease_expires_at, row.summary = timezone.now(), None, summary[:500]
@@ -162,23 +185,38 @@ class _Run:
     def _step(self, index: int, step: Any) -> steps.Result:
         """Run one step with its own row, timeout and words in the output."""
         self.output.step_id = step.id
-        row = StepRun.objects.create(
-            execution=self.execution,
-            attempt=self.attempt,
-            index=index,
-            step_id=step.id,
-            started_at=timezone.now(),
-        )
-        events.publish(f"run.{self.execution.pk}", "state")
+        row = self._begin_step(index, step.id)
+        if row is None:
+            self.heartbeat.lose()
+            return steps.Result(StepState.CANCELLED, "The lease is another's.")
         self.output.say(f"step {index + 1} of {len(self.definition.steps)}: {step.title}")
-        result = self._result(step)
+        found = self._result(step)
+        result = replace(
+            found, message=self.output.redact(found.message), data=storable(found.data, self.output.redact)
+        )
         if result.message:
             self.output.say(result.message)
         self.output.step_id = ""
         self._end_step(row, result)
         return result
 
+    @transaction.atomic
+    def _begin_step(self, index: int, step_id: str) -> StepRun | None:
+        """The row of a step, made only while the lease holds by the database's own clock."""
+        mine = Execution.objects.select_for_update().filter(
+            pk=self.execution.pk, attempt=self.attempt, state__in=HELD, lease_expires_at__gt=Now()
+        )
+        if mine.first() is None:
+            return None
+        row = StepRun.objects.create(
+            execution=self.execution, attempt=self.attempt, index=index, step_id=step_id, started_at=Now()
+        )
+        events.publish(f"run.{self.execution.pk}", "state")
+        return row
+
     def _result(self, step: Any) -> steps.Result:
+        if time.monotonic() >= self.deadline:
+            return steps.Result(StepState.FAILED, "The time limit of the whole run is over.")
         with_ = step.with_
         if self.execution.dry_run and step.effect != "none":
             if step.plan is None:
@@ -205,16 +243,11 @@ class _Run:
 
     def _end_step(self, row: StepRun, result: steps.Result) -> None:
         """Write a step's end while the lease holds; an outage of the database waits here."""
-        while self.heartbeat.reason != "lost":
-            try:
-                StepRun.objects.filter(pk=row.pk, state=StepState.RUNNING).update(
-                    state=result.state, message=result.message[:500], result=result.data, finished_at=Now()
-                )
-                events.publish(f"run.{self.execution.pk}", "state")
-                return
-            except DatabaseError:
-                connection.close()
-                time.sleep(1)
+        mine = StepRun.objects.filter(pk=row.pk, state=StepState.RUNNING)
+        facts = {"state": result.state, "message": result.message[:500], "result": result.data}
+        _until_stored("the end of a step", lambda: mine.update(**facts, finished_at=Now()), self.heartbeat)
+        events.publish(f"run.{self.execution.pk}", "state")
+        _until_stored("its output", self.output.flush_or_raise, self.heartbeat)
 
 
 class _Ticking(threading.Thread):
@@ -248,7 +281,10 @@ def reap() -> int:
     expired = Execution.objects.filter(state__in=[RunState.RUNNING, RunState.CANCELLING], lease_expires_at__lt=Now())
     count = 0
     for pk in list(expired.values_list("pk", flat=True)):
-        count += _reap_one(pk)
+        try:
+            count += _reap_one(pk)
+        except Exception:
+            log.exception("run %s could not be reaped; the next sweep tries again", pk)
     return count
 
 
@@ -263,13 +299,9 @@ def _reap_one(pk: int) -> bool:
     if row is None:
         return False
     interrupted = list(StepRun.objects.select_for_update().filter(execution=row, state=StepState.RUNNING))
-    for step in interrupted:
-        step.state, step.finished_at, step.message = (
-            StepState.LOST,
-            timezone.now(),
-            "The worker died in this step.",
-        )
-        step.save(update_fields=["state", "finished_at", "message"])
+    StepRun.objects.filter(pk__in=[step.pk for step in interrupted]).update(
+        state=StepState.LOST, finished_at=Now(), message="The worker died in this step."
+    )
     row.lease_expires_at = None
     if row.state == RunState.CANCELLING:
         row.move_to(RunState.CANCEL_FAILED)
@@ -285,7 +317,10 @@ def _reap_one(pk: int) -> bool:
     row.save(update_fields=["state", "summary", "lease_expires_at"])
     policy = row.spec.get("on_worker_loss", "ask")
     effects = {step["id"]: step.get("effect", "none") for step in row.spec["steps"]}
-    if policy != "ask" and all(effects.get(step.step_id) != "once" for step in interrupted):
+    again = {step.step_id for step in interrupted}
+    if policy == "restart":
+        again |= set(row.steps.filter(attempt__gte=row.fresh_from).values_list("step_id", flat=True))
+    if policy != "ask" and all(effects.get(step_id) != "once" for step_id in again):
         requeue(row, from_start=policy == "restart")
     else:
         tell(row)
@@ -306,4 +341,4 @@ def requeue(row: Execution, *, from_start: bool) -> None:
 def ring_again(*, after: int = 5) -> int:
     """Ring for runs that have been queued for a while: their bell was lost, or the workers are busy."""
     waiting = list(Execution.objects.queued_too_long(after).order_by("queued_at").values_list("pk", flat=True)[:100])
-    return sum(ring("runbooks.run", pk, queue="runbooks") for pk in waiting)
+    return sum(ring("runbooks.run", pk, queue="runbooks", expires=10) for pk in waiting)

@@ -49,9 +49,12 @@ class Heartbeat(threading.Thread):
         self.reason: str | None = None
         self._done = threading.Event()
         self._renewed = time.monotonic()
+        # Apart from the thread that asks the database: one that hangs must not hide that time is up.
+        self._watch = threading.Thread(target=self._watch_time, name=f"watch of run {execution_id}", daemon=True)
 
     def __enter__(self) -> Self:
         self.start()
+        self._watch.start()
         return self
 
     def __exit__(
@@ -68,8 +71,6 @@ class Heartbeat(threading.Thread):
                 except DatabaseError as error:
                     log.warning("run %s: the database is away: %s", self.execution_id, error)
                     connection.close()
-                if time.monotonic() - self._renewed > GIVE_UP_AFTER:
-                    self._end("lost")
         finally:
             connection.close()
 
@@ -82,10 +83,19 @@ class Heartbeat(threading.Thread):
             self._renewed = now
         state = mine.values_list("state", flat=True).first()
         if state is None:
-            self._end("lost")
+            self.lose()
         elif state == RunState.CANCELLING:
             self._end("cancel")
 
+    def _watch_time(self) -> None:
+        while not self._done.wait(1.0):
+            if time.monotonic() - self._renewed > GIVE_UP_AFTER:
+                self.lose()
+
+    def lose(self) -> None:
+        """The lease is not this worker's any more."""
+        self._end("lost")
+
     def _end(self, reason: str) -> None:
-        self.reason = self.reason or reason
+        self.reason = reason if reason == "lost" else self.reason or reason
         self.stopped.set()

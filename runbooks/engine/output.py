@@ -169,9 +169,17 @@ class OutputWriter:
                 self._flushed = time.monotonic()
             self._waiting.clear()
 
+    def flush_or_raise(self) -> None:
+        """Store what waits, or raise the database's error; for the end of a step, when nothing flushes after it."""
+        with self._lock, transaction.atomic():
+            if self._waiting:
+                self._store()
+        with self._lock:
+            self._waiting.clear()
+
     def _store(self) -> None:
         seq = self._seq + len(self._waiting)
-        mine = Execution.objects.filter(pk=self.execution_id, attempt=self.attempt)
+        mine = Execution.objects.filter(pk=self.execution_id, attempt=self.attempt, state__in=["running", "cancelling"])
         if not mine.update(
             last_seq=seq,
             output_bytes=F("output_bytes") + sum(len(text.encode()) for *_, text in self._waiting),
@@ -188,5 +196,5 @@ class OutputWriter:
             )
             for n, (step_id, stream, text) in enumerate(self._waiting, 1)
         )
-        self._seq = seq
-        events.publish(f"run.{self.execution_id}", "output", cursor=seq)
+        transaction.on_commit(lambda: setattr(self, "_seq", seq))
+        events.publish(f"run.{self.execution_id}", "output")

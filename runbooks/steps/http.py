@@ -1,6 +1,8 @@
 """`http`: one request below the target's base_url; TLS verified, no redirects to elsewhere."""
 
+import asyncio
 import json
+import time
 from typing import Any
 
 import httpx
@@ -22,23 +24,16 @@ def run(context: Context) -> Result:
         else None
     )
     context.output.say(f"$ {with_.method} {url}")
+    request = httpx.Request(with_.method, url, params=query, json=body, headers={"User-Agent": "Supportdesk"})
     try:
-        with (
-            httpx.Client(timeout=min(context.seconds_left, 60.0), follow_redirects=False, trust_env=False) as client,
-            client.stream(
-                with_.method, url, params=query, json=body, headers={"User-Agent": "Supportdesk"}
-            ) as response,
-        ):
-            content = b""
-            for piece in response.iter_bytes(8192):
-                content += piece
-                if len(content) > MOST_BODY or context.stopped.is_set():
-                    break
-    except httpx.HTTPError as error:
+        answer = asyncio.run(_fetch(request, context))
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Result(StepState.FAILED, f"{url} did not answer: {error or type(error).__name__}"[:500])
-    if context.stopped.is_set():
-        return Result(StepState.CANCELLED, "Stopped.")
-    took = response.elapsed.total_seconds() * 1000 if response.is_closed else 0
+    if answer is None:
+        if context.stopped.is_set():
+            return Result(StepState.CANCELLED, "Stopped.")
+        return Result(StepState.FAILED, f"{url} took longer than the step's timeout.")
+    response, content, took = answer
     context.output.feed("out", f"HTTP {response.status_code} in {took:.0f} ms\n".encode() + content[:MOST_BODY] + b"\n")
     context.output.finish_step()
     data: dict[str, Any] = {"status": response.status_code, "milliseconds": round(took)}
@@ -54,6 +49,32 @@ def run(context: Context) -> Result:
             data,
         )
     return Result(StepState.SUCCEEDED, f"HTTP {response.status_code} in {took:.0f} ms", data)
+
+
+async def _fetch(request: httpx.Request, context: Context) -> tuple[httpx.Response, bytes, float] | None:
+    """Send and read some of the answer; None as soon as the run is stopped or the step's time is over."""
+    task = asyncio.ensure_future(_send(request))
+    while not task.done():
+        await asyncio.wait({task}, timeout=0.1)
+        if not task.done() and (context.stopped.is_set() or context.seconds_left <= 0):
+            task.cancel()
+            await asyncio.wait({task})
+            return None
+    return task.result()
+
+
+async def _send(request: httpx.Request) -> tuple[httpx.Response, bytes, float]:
+    begun, content = time.monotonic(), b""
+    async with httpx.AsyncClient(timeout=60.0, follow_redirects=False, trust_env=False) as client:
+        response = await client.send(request, stream=True)
+        try:
+            async for piece in response.aiter_bytes():
+                content += piece
+                if len(content) > MOST_BODY:
+                    break
+        finally:
+            await response.aclose()
+    return response, content, (time.monotonic() - begun) * 1000
 
 
 def _value(text: Any, params: dict[str, Any]) -> Any:

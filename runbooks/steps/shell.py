@@ -25,7 +25,8 @@ def environment(context: Context, folder: str) -> dict[str, str]:
     variables = {"PATH": PATH, "LANG": "C.UTF-8", "TZ": "UTC", "HOME": folder, "TMPDIR": folder}
     variables |= {"DESK_RUN": str(context.execution_id), "TARGET_NAME": context.target}
     for name, value in context.params.items():
-        variables[f"PARAM_{name.upper()}"] = str(value).lower() if isinstance(value, bool) else str(value)
+        text = "" if value is None else str(value)
+        variables[f"PARAM_{name.upper()}"] = text.lower() if isinstance(value, bool) else text
     for name, path in context.connections.get("paths", {}).items():
         variables[f"TARGET_{name.upper()}"] = str(path)
     return variables
@@ -34,14 +35,13 @@ def environment(context: Context, folder: str) -> dict[str, str]:
 def run(context: Context) -> Result:
     """Run it, stream its output, and end with nothing of it left alive."""
     argv = context.with_.argv or ["/bin/sh", "-eu", "-c", context.with_.script]
-    with tempfile.TemporaryDirectory(prefix=f"run-{context.execution_id}-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"run-{context.execution_id}-", ignore_cleanup_errors=True) as folder:
         job = {"argv": argv, "env": environment(context, folder), "cwd": folder}
         end, timed_out = _supervise(context, job)
     context.output.finish_step()
     if end is None:
-        return Result(
-            StepState.FAILED, "The supervisor of the command died; its processes were killed.", {"exit": None}
-        )
+        words = "The supervisor of the command died; look whether something of it still runs."
+        return Result(StepState.FAILED, words, {"exit": None}, unstoppable=True)
     if end["left"]:
         return Result(StepState.FAILED, f"{end['left']} processes could not be killed.", end, unstoppable=True)
     if timed_out:
@@ -91,6 +91,8 @@ def _supervise(context: Context, job: dict[str, Any]) -> tuple[dict[str, Any] | 
                 if context.output.full:
                     time.sleep(0.1)
                 timed_out = timed_out or time.monotonic() > context.deadline
+                if process.poll() is not None and not selector.select(timeout=0):
+                    break  # something that could not be killed still holds a pipe
                 if leash and (timed_out or context.stopped.is_set()):
                     leash.close()
                     leash = None

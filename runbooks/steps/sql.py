@@ -1,5 +1,6 @@
 """`sql`: one statement over the target's postgres connection, parameters bound, read-only unless it says otherwise."""
 
+import itertools
 import threading
 import time
 from datetime import date, datetime, timedelta
@@ -19,7 +20,7 @@ CONNECT_TIMEOUT = 10  # seconds
 def run(context: Context) -> Result:
     """Run the statement; its rows become a table in the output and data for the page."""
     server = context.connections["postgres"]
-    options = f"-c statement_timeout={int(context.seconds_left * 1000)} -c lock_timeout=10000"
+    options = f"-c statement_timeout={max(1, int(context.seconds_left * 1000))} -c lock_timeout=10000"
     try:
         with psycopg.connect(
             host=server.get("host"),
@@ -34,9 +35,7 @@ def run(context: Context) -> Result:
         ) as connection:
             connection.read_only = context.with_.read_only
             with _CancelOnStop(connection, context):
-                cursor = connection.execute(context.with_.query, context.params)
-                rows = cursor.fetchmany(context.with_.most_rows + 1) if cursor.description else []
-                affected = cursor.rowcount
+                rows, affected = _rows(connection, context)
     except psycopg.errors.QueryCanceled as error:
         if context.stopped.is_set():
             return Result(StepState.CANCELLED, "Stopped; the statement was cancelled.")
@@ -46,6 +45,20 @@ def run(context: Context) -> Result:
         context.output.finish_step()
         return Result(StepState.FAILED, _words(error)[:500])
     return _judge(context, rows, affected)
+
+
+def _rows(connection: psycopg.Connection[Any], context: Context) -> tuple[list[dict[str, Any]], int]:
+    """The rows to show and how many there were; a large result does not pass through this process whole.
+
+    A statement that changes things runs to its end, whatever is shown of it.
+    """
+    most = context.with_.most_rows + 1
+    cursor = connection.cursor()
+    if not context.with_.read_only:
+        cursor.execute(context.with_.query, context.params)
+        return (cursor.fetchmany(most) if cursor.description else []), cursor.rowcount
+    rows = list(itertools.islice(cursor.stream(context.with_.query, context.params), most))
+    return rows, len(rows)
 
 
 def _judge(context: Context, rows: list[dict[str, Any]], affected: int) -> Result:

@@ -39,7 +39,7 @@ function noticeCursor(topic, cursor) {
   if (!element) return;
   const known = seen.get(topic) ?? Number(element.dataset.cursor || NaN);
   seen.set(topic, cursor);
-  if (Number.isFinite(known) && cursor > known) {
+  if (!Number.isFinite(known) || cursor > known) {
     document.dispatchEvent(new CustomEvent("desk:event", { detail: { topic, kind: "changed", cursor } }));
   }
 }

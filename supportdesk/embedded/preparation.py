@@ -40,7 +40,7 @@ def prepare(*, demo: bool, shop: "Postgres | None") -> None:
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         say("Migrating the database ...")
         call_command("migrate", interactive=False, verbosity=0)
-        call_command("createcachetable", verbosity=0)
+    call_command("createcachetable", verbosity=0)
     call_command("load_guide", verbosity=0)
     if demo:
         call_command("load_demo", verbosity=0)

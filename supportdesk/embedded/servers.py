@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -87,9 +88,12 @@ class Postgres:
         return self.log
 
     def _make(self) -> None:
+        """Make the cluster beside its place and rename it: a start that is stopped half-way leaves nothing broken."""
+        new = self.folder.with_name(self.folder.name + ".new")
+        shutil.rmtree(new, ignore_errors=True)
         result = processes.run_as(
             [
-                self.places.postgres / "bin" / "initdb", "-D", self.folder, "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8",
+                self.places.postgres / "bin" / "initdb", "-D", new, "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8",
                 "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--lc-collate=C",
                 "--lc-ctype=C.UTF-8",  # the parser of full text asks it what a letter is
                 "--no-instructions",
@@ -100,10 +104,11 @@ class Postgres:
             words = (result.stderr or result.stdout).strip().splitlines()
             hint = "the disk is full" if "No space left" in result.stderr else " ".join(words[-1:])
             raise Trouble(f"PostgreSQL could not be set up in {self.folder}: {hint}")
-        hba = self.folder / "pg_hba.conf"
+        hba = new / "pg_hba.conf"
         rest = "" if self.trusted == "all" else "local all all scram-sha-256\n"
         who = "all all" if self.trusted == "all" else f"all {self.trusted}"
         hba.write_text(f"local {who} trust\n{rest}")
+        new.rename(self.folder)
 
     def _settle(self) -> None:
         """A server left by a killed supervisor stops by itself; wait for it rather than fail on its lock."""
@@ -111,7 +116,7 @@ class Postgres:
         deadline = time.monotonic() + 20
         while pid_file.exists() and time.monotonic() < deadline:
             first = pid_file.read_text().splitlines()[:1]
-            if not first or not first[0].isdigit() or not Path(f"/proc/{first[0]}").exists():
+            if not first or not self._is_server(first[0]):
                 return
             time.sleep(0.2)
         if pid_file.exists():
@@ -119,6 +124,13 @@ class Postgres:
                 [self.places.postgres / "bin" / "pg_ctl", "-D", self.folder, "-m", "fast", "-w", "stop"],
                 user=self.places.user, group=self.places.group, cwd=self.places.servers, env=_minimal_env(),
             )  # fmt: skip
+
+    def _is_server(self, pid: str) -> bool:
+        """Whether the process of a left lock file is this cluster's server, and not another that got its number."""
+        try:
+            return str(self.folder).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return False
 
     def _await(self, child: processes.Child) -> None:
         deadline = time.monotonic() + START_TIMEOUT

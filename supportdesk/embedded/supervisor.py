@@ -12,10 +12,13 @@ from types import FrameType
 from typing import IO
 
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import CommandError
+from django.db import DatabaseError
 
 from supportdesk.embedded import places, processes, servers
 from supportdesk.embedded.places import Trouble
 from supportdesk.embedded.servers import say
+from supportdesk.errors import DeskError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -42,8 +45,14 @@ class Supervisor:
         except _Stop:
             say("\nStopping ...")
             return 0
-        except (Trouble, ImproperlyConfigured) as error:
+        except _Died as death:
+            say(f"supportdesk: {death.name} ended with {death.code} while it started; its messages are above")
+            return 1
+        except (Trouble, ImproperlyConfigured, CommandError, DeskError) as error:
             say(f"supportdesk: {error}")
+            return 2
+        except DatabaseError as error:
+            say(f"supportdesk: the database refuses: {' '.join(str(error).split())}")
             return 2
         except OSError as error:
             say(f"supportdesk: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
@@ -76,9 +85,7 @@ class Supervisor:
 
     def _read_settings(self) -> tuple[Path, bool]:
         """The data folder and whether this is production, from the settings' own reading of the environment."""
-        stale = ROOT / "var"
-        data = Path(os.environ.get("DESK_DATA", str(stale))).resolve()
-        (data / "embedded.env").unlink(missing_ok=True)
+        os.environ["DESK_STARTING"] = "1"  # addresses of an earlier run are not to be taken for named servers
         from django.conf import settings
 
         settings.INSTALLED_APPS  # noqa: B018 - reads the settings now, so that a wrong variable ends the start here
@@ -86,12 +93,14 @@ class Supervisor:
 
     def _take_lock(self, data: Path) -> None:
         data.mkdir(parents=True, exist_ok=True)
-        self._data = data
-        self._lock = (data / "run.lock").open("w")
+        lock = (data / "run.lock").open("w")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            lock.close()
             raise Trouble(f"a desk is already running from {data}; stop it first or set DESK_DATA") from None
+        self._data, self._lock = data, lock
+        (data / "embedded.env").unlink(missing_ok=True)
 
     def _start_databases(self, data: Path, production: bool) -> places.Places | None:
         """Start what no variable names, and put the addresses where the children and later commands find them."""
@@ -118,6 +127,7 @@ class Supervisor:
             note = data / "embedded.env"
             note.touch(mode=0o600)
             note.write_text(f"DATABASE_URL={os.environ['DATABASE_URL']}\nREDIS_URL={os.environ['REDIS_URL']}\n")
+        del os.environ["DESK_STARTING"]
         # The settings were read before the servers had addresses; read them again with them.
         from supportdesk.embedded.preparation import reread_settings
 
@@ -133,25 +143,27 @@ class Supervisor:
 
     def _start_desk(self) -> None:
         env = dict(os.environ)
-        python, workers = sys.executable, env.get("DESK_WEB_WORKERS", "2")
+        python = sys.executable
+        from django.conf import settings
+
         celery = [python, "-m", "celery", "--app", "supportdesk", "--quiet"]
         commands: list[tuple[str, list[str], float]] = [
             (
                 "the web server",
                 [python, "-m", "uvicorn", "supportdesk.asgi:application", "--host", "127.0.0.1", "--port", str(self.port),
-                 "--workers", workers, "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "3",
+                 "--workers", str(settings.WEB_WORKERS), "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "3",
                  "--lifespan", "on"],
                 10.0,
             ),
             (
                 "the worker",
-                [*celery, "worker", "--queues", "default,mail,sla", "--concurrency", "2", "--hostname", "desk@%h",
+                [*celery, "worker", "--queues", "default,mail,sla", "--concurrency", "3", "--hostname", "desk@%h",
                  "--without-gossip", "--without-mingle", "--loglevel", "WARNING"],
                 15.0,
             ),
             (
                 "the runbook worker",
-                [*celery, "worker", "--queues", "runbooks", "--concurrency", env.get("DESK_RUNBOOK_SLOTS", "4"),
+                [*celery, "worker", "--queues", "runbooks", "--concurrency", str(settings.RUNBOOK_SLOTS),
                  "--hostname", "runbooks@%h", "--without-gossip", "--without-mingle", "--loglevel", "WARNING"],
                 15.0,
             ),

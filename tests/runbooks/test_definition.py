@@ -85,7 +85,7 @@ def test_a_placeholder_must_be_a_parameter():
 
 def test_parameters_are_typed_and_defaults_filled_in():
     parsed = definition.parse(GOOD)
-    assert parsed.parse_params({}) == {"minutes": 5}
+    assert parsed.parse_params({}) == {"minutes": 5, "word": None}
     assert parsed.parse_params({"minutes": "7", "word": "abc"}) == {"minutes": 7, "word": "abc"}
 
 

@@ -373,7 +373,7 @@ def test_a_queued_run_is_rung_for_again(target, monkeypatch):
     run = start("morning-health-check", agent(1))
     Execution.objects.filter(pk=run.pk).update(queued_at=timezone.now() - timedelta(minutes=1))
     rung = []
-    monkeypatch.setattr(executor, "ring", lambda task, pk, queue: rung.append((task, pk, queue)) or True)
+    monkeypatch.setattr(executor, "ring", lambda task, pk, queue, expires: rung.append((task, pk, queue)) or True)
     assert actions.sweep() == {"reaped": 0, "rung": 1}
     assert rung == [("runbooks.run", run.pk, "runbooks")]
 
@@ -383,3 +383,76 @@ def test_the_connection_of_the_desk_is_left_open_for_the_next_task(target):
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     assert Conflict.status == 409
+
+
+def test_a_result_that_json_cannot_hold_does_not_hold_the_run(target):
+    query = "SELECT 'NaN'::float8 AS nan, 'Infinity'::float8 AS endless, E'a\\x01b' AS odd"
+    runbook("odd", [{"id": "ask", "title": "Ask", "uses": "sql", "with": {"query": query}}])
+    run = finish(start("odd", agent(1)))
+    assert run.state == RunState.SUCCEEDED
+    assert run.steps.get().result["rows"] == [{"nan": None, "endless": None, "odd": "ab"}]
+
+
+def test_secrets_are_masked_in_results_and_summaries_too(target):
+    query = "SELECT 'shop-secret-1' AS password"
+    runbook("tell", [{"id": "ask", "title": "Ask", "uses": "sql", "with": {"query": query}}])
+    run = finish(start("tell", agent(1)))
+    assert run.steps.get().result["rows"] == [{"password": "•••"}]
+
+
+def test_a_restart_asks_when_a_once_step_was_already_done(target):
+    first = {**shell("echo paid"), "id": "first", "effect": "once"}
+    runbook("pays-first", [first, {**shell("echo second"), "id": "second"}], on_worker_loss="restart")
+    run = start("pays-first", agent(1))
+    interrupted(run)
+    executor.reap()
+    run.refresh_from_db()
+    assert run.state == RunState.LOST
+
+
+def test_a_reaped_worker_that_wakes_up_ends_nothing(target):
+    run = start("morning-health-check", agent(1))
+    attempt = lose(run)
+    executor.reap()
+    run.refresh_from_db()
+    assert executor.finish(run, attempt, RunState.FAILED, "late") is False
+    run.refresh_from_db()
+    assert run.state == RunState.QUEUED
+
+
+def test_a_slow_answer_over_http_is_cancelled_at_once(target, shop):
+    import socket
+
+    from runbooks.models import Target
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        connections_ = target.connections | {"http": {"base_url": f"http://127.0.0.1:{silent.getsockname()[1]}"}}
+        Target.objects.update(connections=connections_)
+        runbook("silent", [{"id": "ask", "title": "Ask", "uses": "http", "with": {"path": "/x"}}])
+        by = agent(1)
+        run = start("silent", by)
+        thread = in_thread(lambda: actions.perform(execution_id=run.pk))
+        wait_for(lambda: StepRun.objects.filter(execution=run).exists())
+        begun = time.monotonic()
+        actions.cancel(execution_id=run.pk, by=by)
+        thread.join(timeout=20)
+        run.refresh_from_db()
+        assert run.state == RunState.CANCELLED
+        assert time.monotonic() - begun < 5
+
+
+def test_an_optional_parameter_left_empty_is_null_and_an_empty_variable(target):
+    params = {"word": {"type": "string", "label": "Word", "required": False}}
+    ask = {"id": "ask", "title": "Ask", "uses": "sql", "with": {"query": "SELECT %(word)s::text IS NULL AS empty"}}
+    runbook("optional", [ask, shell('echo "[$PARAM_WORD]"')], params=params)
+    run = finish(start("optional", agent(1)))
+    assert run.state == RunState.SUCCEEDED
+    assert "[]" in text_of(run, "out")
+
+
+def test_the_time_limit_of_the_whole_run_holds_between_steps(target):
+    steps_ = [{**shell("sleep 1.2"), "id": "first"}, {**shell("echo never"), "id": "second"}]
+    runbook("limited", steps_, limits={"timeout": "1s"})
+    run = finish(start("limited", agent(1)))
+    assert run.state == RunState.FAILED
+    assert "never" not in text_of(run, "out")

@@ -1,6 +1,7 @@
 import email
 import io
 import json
+import smtplib
 import sys
 import unicodedata
 from email.message import EmailMessage
@@ -176,6 +177,38 @@ def test_a_bounce_is_tied_to_the_mail_that_came_back_and_opens_no_ticket(db):
     assert sent.bounced_at is not None
     assert Ticket.objects.count() == 1
     assert made.events.last().kind == "bounced"
+
+
+@pytest.mark.parametrize("sender", ["postmaster@customer.example", "mailer-daemon@customer.example"])
+def test_mail_of_a_mail_server_that_is_no_bounce_of_ours_becomes_a_ticket(db, sender):
+    result = take_in(mail("Our orders hang, please help.", From=sender))
+    assert Ticket.objects.get(number=result.ticket).messages.get().text == "Our orders hang, please help."
+
+
+def test_a_folded_message_id_does_not_break_the_reply(db):
+    raw = b"From: a@b.example\nTo: support@example.com\nSubject: x\nMessage-ID: foo@bar\n\tbaz\n\nText"
+    made = Ticket.objects.get(number=take_in(raw).ticket)
+    reply_of(made)
+    deliver()
+    assert OutboundEmail.objects.get().sent_at is not None
+    assert len(django_mail.outbox) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [smtplib.SMTPDataError(552, b"too big"), smtplib.SMTPRecipientsRefused({"x": (550, b"no such user")})]
+)
+def test_a_mail_that_is_refused_for_good_is_said_on_the_ticket(db, monkeypatch, error):
+    from django.core.mail import EmailMultiAlternatives
+
+    made = ticket(1)
+    actions.reply(number=made.number, by=agent(1), text="Hello")
+
+    def refuse(self):
+        raise error
+
+    monkeypatch.setattr(EmailMultiAlternatives, "send", refuse)
+    assert outbox.deliver(OutboxItem.objects.get().pk) is True
+    assert "could not send the mail to sofia@shop.example" in made.events.last().words
 
 
 def test_our_own_mail_coming_back_is_refused_as_a_loop(db):

@@ -194,3 +194,33 @@ def test_navigation_counts_stop_at_a_limit(tier1, browser_of, monkeypatch):
     for _ in range(4):
         ticket(1)
     assert b"2+" in browser_of(tier1).get("/tickets/").content
+
+
+def test_somebody_signed_out_is_told_and_loses_no_text(db):
+    from django.test import Client
+
+    answer = Client().post(f"/tickets/{ticket(1).number}/say/", {"text": "Long text"}, headers=HTMX)
+    assert (answer.status_code, answer.headers["HX-Retarget"]) == (401, "#toasts")
+    assert "Sign in again" in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/tickets/?q=5²",
+        "/tickets/?q=%00",
+        "/tickets/?page=²",
+        "/tickets/?tier=²",
+        "/tickets/rows/?numbers=²",
+        "/knowledge/?ticket=²",
+    ],
+)
+def test_odd_digits_are_no_error(tier1, browser_of, path):
+    assert browser_of(tier1).get(path).status_code == 200
+
+
+def test_a_wrong_wish_for_after_the_reply_sends_nothing(tier1, browser_of):
+    made = ticket(1)
+    answer = browser_of(tier1).post(f"/tickets/{made.number}/say/", {"text": "x", "kind": "reply", "then": "xyz"})
+    assert answer.status_code == 400
+    assert made.messages.count() == 1

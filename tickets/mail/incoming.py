@@ -112,9 +112,8 @@ def _apply(inbound: InboundEmail, mail: parsing.Mail) -> None:
     if mail.message_id and addresses.ticket_number_of_ours(mail.message_id):
         inbound.outcome, inbound.error = "rejected", "a mail of this desk came back to it (loop)"
         return
-    if mail.is_bounce:
+    if mail.is_bounce and _note_bounce(inbound, mail):
         inbound.outcome = "bounce"
-        _note_bounce(inbound, mail)
         return
     ticket = _ticket_of(mail)
     files = [NewFile(file.name, file.content_type, file.content) for file in mail.files]
@@ -150,7 +149,7 @@ def _open(inbound: InboundEmail, mail: parsing.Mail, files: list[NewFile]) -> No
         channel=Channel.EMAIL,
         files=files,
     )
-    inbound.outcome = "auto_reply" if mail.auto_reply else "ticket"
+    inbound.outcome = "bounce" if mail.is_report else "auto_reply" if mail.auto_reply else "ticket"
 
 
 def _ticket_of(mail: parsing.Mail) -> Ticket | None:
@@ -165,13 +164,15 @@ def _ticket_of(mail: parsing.Mail) -> Ticket | None:
     return known.ticket if known else None
 
 
-def _note_bounce(inbound: InboundEmail, mail: parsing.Mail) -> None:
+def _note_bounce(inbound: InboundEmail, mail: parsing.Mail) -> bool:
+    """Tie a bounce to the mail that came back. False when it names none of ours: then a person reads it."""
     sent = OutboundEmail.objects.filter(rfc_id__in=mail.bounce_of).select_related("ticket").first()
     if sent is None:
-        return
+        return False
     inbound.ticket = sent.ticket
     OutboundEmail.objects.filter(pk=sent.pk, bounced_at=None).update(bounced_at=timezone.now())
     TicketEvent.record(sent.ticket, "The mail server", "bounced", to=sent.to)
+    return True
 
 
 def _keep_unread(inbound: InboundEmail, error: Exception) -> None:
@@ -208,7 +209,7 @@ def sweep(*, limit: int = 200) -> int:
         try:
             apply(inbound_id)
             done += 1
-        except DatabaseError:
+        except Exception:
             InboundEmail.objects.filter(pk=inbound_id).update(attempts=F("attempts") + 1)
             log.exception("mail %s is tried again later", inbound_id)
     return done

@@ -13,6 +13,8 @@ from tickets.mail import addresses
 from tickets.models import Mailbox, Message, MessageKind, OutboundEmail, Ticket, TicketEvent
 
 MOST_REFERENCES = 20
+# A mail server that hangs may hold this many workers, not all of them: the clocks share them.
+MOST_SENDERS, SENDERS_LOCK = 2, 7201
 
 
 def queue(ticket: Ticket, message: Message) -> OutboundEmail:
@@ -69,17 +71,41 @@ def send(mail_id: int) -> None:
     )
     email.attach_alternative(markdown(text), "text/html")
     for attachment in mail.message.attachments.all():
-        with attachment.file.open() as file:
-            email.attach(attachment.name, file.read(), attachment.content_type or "application/octet-stream")
+        try:
+            with attachment.file.open() as file:
+                email.attach(attachment.name, file.read(), attachment.content_type or "application/octet-stream")
+        except FileNotFoundError:
+            _never(mail, f"the file {attachment.name} is missing")
+            return
     try:
         email.send()
-    except smtplib.SMTPRecipientsRefused as error:
-        code, reason = next(iter(error.recipients.values()), (500, b"refused"))
-        if code < 500:
+    except (smtplib.SMTPAuthenticationError, smtplib.SMTPConnectError, smtplib.SMTPHeloError):
+        raise  # the desk's own settings: an administrator mends them, and the mail leaves then
+    except (smtplib.SMTPRecipientsRefused, smtplib.SMTPResponseException, ValueError) as error:
+        words = _refusal(error)
+        if words is None:
             raise
-        words = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-        TicketEvent.record(mail.ticket, "Supportdesk", "delivery_failed", to=mail.to, error=f"{code} {words}")
-        OutboundEmail.objects.filter(pk=mail.pk).update(bounced_at=timezone.now(), sent_at=timezone.now())
+        _never(mail, words)
         return
     mail.sent_at = timezone.now()
     mail.save(update_fields=["sent_at"])
+
+
+def _refusal(error: Exception) -> str | None:
+    """Why a mail will never be taken, in the server's words; None where trying again may help."""
+    code: int
+    reason: bytes | str
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        code, reason = next(iter(error.recipients.values()), (500, b"refused"))
+    elif isinstance(error, smtplib.SMTPResponseException):
+        code, reason = error.smtp_code, error.smtp_error
+    else:
+        return str(error)
+    words = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+    return f"{code} {words}" if code >= 500 else None
+
+
+def _never(mail: OutboundEmail, words: str) -> None:
+    """Say on the ticket that its mail does not leave, once."""
+    TicketEvent.record(mail.ticket, "Supportdesk", "delivery_failed", to=mail.to, error=words[:300])
+    OutboundEmail.objects.filter(pk=mail.pk).update(bounced_at=timezone.now(), sent_at=timezone.now())

@@ -50,6 +50,7 @@ class Mail:
     auto_reply: bool = False
     bounce_of: list[str] = field(default_factory=list)
     is_bounce: bool = False
+    is_report: bool = False
 
 
 def content_hash(raw: bytes) -> str:
@@ -89,6 +90,7 @@ def parse(raw: bytes) -> Mail:
         automatic=auto_reply or bounce or submitted not in {"", "no"} or precedence in {"bulk", "junk", "list"},
         auto_reply=auto_reply,
         is_bounce=bounce,
+        is_report=_is_report(message),
         bounce_of=_bounced_ids(message) if bounce else [],
     )
 
@@ -164,7 +166,7 @@ def _recipients(message: Message) -> list[str]:
 def _ids(message: Message, name: str) -> list[str]:
     value = " ".join(str(text) for text in message.get_all(name, []))
     found = _ID.findall(value) or ([value.strip()] if "@" in value and " " not in value.strip() else [])
-    return [clean(text.encode("utf-8", "replace").decode())[:998] for text in found]
+    return ["".join(clean(text.encode("utf-8", "replace").decode()).split())[:998] for text in found]
 
 
 def _first(values: list[str]) -> str:
@@ -240,11 +242,15 @@ def _html_to_text(html: str) -> str:
         return re.sub(r"<[^>]+>", " ", html)
 
 
+def _is_report(message: Message) -> bool:
+    """A delivery status notification (RFC 3464)."""
+    kind = str(message.get("Content-Type", "")).lower()
+    return message.get_content_type() == "multipart/report" and "delivery-status" in kind
+
+
 def _is_bounce(message: Message, sender: str) -> bool:
-    if (
-        message.get_content_type() == "multipart/report"
-        and "delivery-status" in str(message.get("Content-Type", "")).lower()
-    ):
+    """Perhaps a bounce: a report, or mail of a mail server. Whether it is one of ours is for the database to say."""
+    if _is_report(message):
         return True
     return bool(_DAEMONS.match(sender)) or (
         str(message.get("Return-Path", "")).strip() == "<>" and "X-Failed-Recipients" in message

@@ -347,7 +347,8 @@ class TicketEvent(models.Model):
             at=at or timezone.now(),
         )
         events.publish(f"ticket.{ticket.number}", kind, cursor=event.pk)
-        events.publish("queue", kind, cursor=event.pk, number=ticket.number)
+        known = {} if ticket.restricted else {"number": ticket.number}
+        events.publish("queue", kind, cursor=event.pk, **known)
         return event
 
 

@@ -6,7 +6,7 @@ from tickets.models import Ticket, TicketEvent
 
 def ticket_cursor(user: User, number: str) -> int | None:
     """The newest event of a ticket that the user may see."""
-    if not number.isdigit():
+    if not number.isdecimal():
         return None
     ticket = Ticket.objects.visible_to(user).filter(number=int(number)).values_list("pk", flat=True).first()
     if ticket is None:

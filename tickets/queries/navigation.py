@@ -42,7 +42,7 @@ def _section(request: HttpRequest) -> tuple[str, int | None]:
     asked = parse_qs(url.query)
     tier = asked.get("tier", [""])[0]
     if url.path != "/tickets/" or tier:
-        return "", int(tier) if tier.isdigit() else None
+        return "", int(tier) if tier.isdecimal() else None
     return asked.get("view", ["open"])[0], None
 
 

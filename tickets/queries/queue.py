@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 
 from staff.models import User
+from supportdesk.text import clean
 from tickets.models import OPEN_STATUSES, Priority, Requester, SLATimer, Status, Ticket
 
 MOST_COUNTED = 1000
@@ -61,7 +62,7 @@ class Filters:
         """From a query string; `tier:2 status:open words` in the search box count as filters too."""
         values = {name: parameters.get(name, "").strip() for name in ("tier", "status", "priority", "assignee")}
         words, ignored = [], []
-        for word in parameters.get("q", "")[:300].split():
+        for word in clean(parameters.get("q", "")[:300]).split():
             name, colon, value = word.partition(":")
             if name == "is" and value in VIEWS:
                 values["view"] = value
@@ -73,7 +74,7 @@ class Filters:
         for name, choices in allowed.items():
             if values[name] and values[name] not in choices:
                 ignored.append(f"{name}:{values.pop(name)}")
-        if (who := values["assignee"]) and who not in {"me", "none"} and not who.isdigit():
+        if (who := values["assignee"]) and who not in {"me", "none"} and not who.isdecimal():
             ignored.append(f"assignee:{values.pop('assignee')}")
         view, sort, size = (
             parameters.get("view", "open"),
@@ -87,7 +88,7 @@ class Filters:
             view=view,
             q=" ".join(words),
             sort=sort if sort in SORTS else default_sort,
-            size=int(size) if size.isdigit() and int(size) in SIZES else 25,
+            size=int(size) if size.isdecimal() and int(size) in SIZES else 25,
             ignored=tuple(ignored),
         )
 
@@ -188,7 +189,7 @@ def with_rows(tickets: QuerySet[Ticket]) -> QuerySet[Ticket]:
 def matches(text: str) -> Q:
     """A ticket number, words of subject and last message, or part of the requester's name or address."""
     number = text.removeprefix("#")
-    if number.isdigit() and len(number) < 18:
+    if number.isdecimal() and len(number) < 18:
         return Q(number=int(number))
     people = Requester.objects.filter(Q(email__icontains=text) | Q(name__icontains=text)).values_list("pk", flat=True)[
         :50

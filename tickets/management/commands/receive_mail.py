@@ -1,6 +1,7 @@
 """`manage.py receive_mail [--mailbox NAME] < message.eml`: for a mail server's pipe."""
 
 import json
+import logging
 import sys
 from typing import Any
 
@@ -10,6 +11,8 @@ from django.db import DatabaseError
 from supportdesk.errors import DeskError
 from tickets.mail import incoming
 from tickets.models import Mailbox
+
+log = logging.getLogger(__name__)
 
 EX_TEMPFAIL = 75
 
@@ -37,7 +40,8 @@ class Command(BaseCommand):
             ) from None
         try:
             outcome = incoming.apply(inbound.pk)
-        except DatabaseError:
+        except Exception:  # it is stored: the sweep applies it, and the mail server must not send it back
+            log.exception("mail %s is applied later", inbound.pk)
             outcome = incoming.Outcome("stored", None, inbound.pk)
         line = {"outcome": outcome.outcome, "ticket": outcome.ticket, "inbound": outcome.inbound}
         if outcome.reason:

@@ -1,0 +1,123 @@
+"""`bin/run` itself: starts, stops, second starts, deaths and refusals."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import ROOT, Desk
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("run")]
+
+
+def refused(env=None, *arguments):
+    """Exit code and the lines of a start that must not succeed."""
+    kept = {k: v for k, v in os.environ.items() if k not in {"DATABASE_URL", "REDIS_URL", "DESK_DATA"}}
+    result = subprocess.run(
+        [sys.executable, "-m", "supportdesk.embedded", "run", *arguments],
+        cwd=ROOT,
+        env=kept | (env or {}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return result.returncode, result.stderr.strip().splitlines()
+
+
+def test_a_port_in_use_is_one_line(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, lines = refused({"DESK_DATA": str(tmp_path)}, "--port", str(port))
+    assert (code, len(lines)) == (2, 1)
+    assert f"port {port} cannot be used" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({"DATABASE_URL": "postgres://nobody:x@127.0.0.1:1/none"}, "DATABASE_URL: the database refuses"),
+        ({"REDIS_URL": "nonsense"}, "REDIS_URL: not a Redis address"),
+        ({"DESK_ENV": "staging"}, "DESK_ENV"),
+        ({"DESK_WEB_WORKERS": "many"}, "DESK_WEB_WORKERS"),
+        ({"DESK_DATA": "/proc/no/such"}, "DESK_DATA"),
+    ],
+)
+def test_a_bad_setting_is_one_line(tmp_path, env, words):
+    code, lines = refused({"DESK_DATA": str(tmp_path)} | env, "--port", "8765")
+    assert (code, len(lines)) == (2, 1), lines
+    assert words in lines[0]
+
+
+def test_a_python_that_is_too_old_or_missing_is_one_line(tmp_path):
+    copy = tmp_path / "bin"
+    copy.mkdir()
+    for name in ("run", "_setup"):
+        (copy / name).write_text((ROOT / "bin" / name).read_text())
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in ("sh", "dirname", "cat", "cksum", "mkdir", "df", "awk"):
+        (tools / tool).symlink_to(Path("/bin") / tool if (Path("/bin") / tool).exists() else Path("/usr/bin") / tool)
+    (tools / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (tools / "python3").chmod(0o755)
+    result = subprocess.run(
+        ["/bin/sh", str(copy / "run")], env={"PATH": str(tools)}, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "Python 3.11 or newer is needed" in result.stderr
+
+
+def test_start_die_start_again_and_stop(tmp_path):
+    desk = Desk(tmp_path / "desk data").start().await_ready()
+    number = desk.mail(b"From: a@b.example\nSubject: Kept\nMessage-ID: <kept@b>\n\nText")["ticket"]
+    code, lines = refused({"DESK_DATA": str(desk.data)}, "--port", "8766")
+    assert code == 2
+    assert "already running" in lines[0]
+    assert (desk.data / "embedded.env").exists()
+
+    (beat,) = [
+        pid
+        for pid in desk.processes()
+        if b"celery\0--app\0supportdesk\0--quiet\0beat" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    os.kill(beat, signal.SIGKILL)
+    assert desk.process
+    assert desk.process.wait(timeout=60) == 1
+    assert "beat ended with signal 9" in desk.log.read_text()
+    assert desk.processes() == []
+
+    begun = time.monotonic()
+    desk.start()
+    while time.monotonic() - begun < 60:
+        try:
+            with urllib.request.urlopen(f"{desk.url}/healthz", timeout=1):
+                break
+        except OSError:
+            time.sleep(0.1)
+    desk.await_ready()
+    assert desk.sql("SELECT subject FROM tickets_ticket WHERE number = %s", number) == [("Kept",)]
+    assert desk.sql("SELECT count(*) FROM staff_user WHERE email = 'tier1@example.com'") == [(1,)]
+    assert desk.stop(signal.SIGINT) == 0
+    assert desk.processes() == []
+    assert not (desk.data / "embedded.env").exists()
+
+
+def test_a_supervisor_that_is_killed_takes_everything_with_it(tmp_path):
+    desk = Desk(tmp_path / "killed", arguments=("--no-demo",)).start().await_ready()
+    assert desk.sql("SELECT count(*) FROM staff_user") == [(0,)]
+    desk.stop(signal.SIGKILL)
+    deadline = time.monotonic() + 40
+    while desk.processes() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert desk.processes() == []
+    desk.start().await_ready()
+    assert desk.stop() == 0
