@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 _markdown = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True}).enable(
     ["table", "strikethrough"]
 )
+_wrapped = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 _TAGS = {
     "a", "abbr", "b", "blockquote", "br", "code", "dd", "del", "div", "dl", "dt", "em", "h1", "h2", "h3", "h4", "h5",
     "h6", "hr", "i", "ins", "li", "ol", "p", "pre", "q", "s", "small", "span", "strong", "sub", "sup", "table",
@@ -40,6 +41,11 @@ def sanitise(html: str) -> str:
 def markdown(text: str) -> SafeString:
     """Markdown to sanitised HTML."""
     return mark_safe(sanitise(_markdown.render(text)))  # noqa: S308 - sanitised on this line
+
+
+def prose(text: str) -> SafeString:
+    """Markdown of a file, whose lines were wrapped by an editor: a line's end is no line break."""
+    return mark_safe(sanitise(_wrapped.render(text)))  # noqa: S308 - sanitised on this line
 
 
 def clean(text: str) -> str:

@@ -11,10 +11,11 @@ from django.utils import timezone
 from django.utils.html import escape, format_html, linebreaks, urlize
 from django.utils.safestring import SafeString, mark_safe
 
-from supportdesk.text import markdown, sanitise
+from supportdesk.text import markdown, prose, sanitise
 
 register = template.Library()
 register.filter("markdown", markdown)
+register.filter("prose", prose)
 
 # Search puts these private-use characters around what it found; see `marked`.
 MARK_START, MARK_END = "\ue000", "\ue001"
