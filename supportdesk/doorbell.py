@@ -3,17 +3,36 @@
 import logging
 from typing import Any
 
+import redis
 from celery import current_app
+from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 log = logging.getLogger(__name__)
+
+
+_client: redis.Redis | None = None
+
+
+def client() -> redis.Redis:
+    """This process's connection to Redis: quick to answer, quick to say that it is away."""
+    global _client
+    if _client is None:
+        _client = redis.Redis.from_url(
+            settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
+        )
+    return _client
 
 
 def ring(task: str, *args: Any, queue: str | None = None, expires: int | None = None) -> bool:
     """Send a Celery task by name. When Redis is away say so in the log: the sweep finds the row later."""
     try:
+        # Celery's own attempts take seconds before they give up; a person must not wait for them.
+        client().ping()
         options: dict[str, Any] = {name: value for name, value in (("queue", queue), ("expires", expires)) if value}
         current_app.send_task(task, args=args, retry=False, **options)
     except (OperationalError, RedisError, OSError) as error:

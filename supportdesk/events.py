@@ -20,12 +20,13 @@ from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.views.decorators.http import require_safe
 
+from supportdesk.doorbell import client
+
 log = logging.getLogger(__name__)
 
 CHANNEL = "desk:events:"
 KEEP_ALIVE = 15.0
 MOST_TOPICS = 60
-_pool: redis.Redis | None = None
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,12 @@ def register(name: str, cursor: Callable[[Any, str], int | None]) -> None:
     _topics[name] = Topic(name, cursor)
 
 
-def _redis() -> redis.Redis:
-    global _pool
-    if _pool is None:
-        _pool = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=1)
-    return _pool
-
-
 def publish(topic: str, kind: str = "changed", **data: Any) -> None:
     """Tell open browsers once the transaction commits; without Redis they poll."""
 
     def send() -> None:
         try:
-            _redis().publish(CHANNEL + topic, json.dumps({"topic": topic, "kind": kind, **data}))
+            client().publish(CHANNEL + topic, json.dumps({"topic": topic, "kind": kind, **data}))
         except (redis.RedisError, OSError, ValueError) as error:
             log.debug("no one was told of %s: %s", topic, error)
 
@@ -113,9 +107,9 @@ async def _lines(request: HttpRequest, topics: list[str], after: dict[str, int])
     def event(data: dict[str, Any]) -> bytes:
         return b"data: " + json.dumps(data).encode() + b"\n\n"
 
-    client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2)
+    subscriber = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2)
     try:
-        async with client.pubsub() as listener:
+        async with subscriber.pubsub() as listener:
             if topics:
                 await listener.subscribe(*[CHANNEL + topic for topic in topics])
             # Read after subscribing, so that nothing falls between.
@@ -134,4 +128,4 @@ async def _lines(request: HttpRequest, topics: list[str], after: dict[str, int])
     except (redis.RedisError, OSError) as error:
         log.info("an event stream ends, Redis is away: %s", error)
     finally:
-        await client.aclose()
+        await subscriber.aclose()

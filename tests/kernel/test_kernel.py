@@ -201,7 +201,7 @@ def test_an_event_is_published_after_the_commit_and_not_after_a_rollback(
     tier1, monkeypatch, django_capture_on_commit_callbacks
 ):
     sent = []
-    monkeypatch.setattr(events, "_redis", lambda: type("R", (), {"publish": staticmethod(lambda c, d: sent.append(c))}))
+    monkeypatch.setattr(events, "client", lambda: type("R", (), {"publish": staticmethod(lambda c, d: sent.append(c))}))
     with django_capture_on_commit_callbacks(execute=True):
         made = ticket(1)
         assert sent == []
