@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from django.db import transaction
+from django.db import DataError, transaction
 from django.http import Http404
 from drf_spectacular.utils import OpenApiParameter
 from drf_standardized_errors.handler import ExceptionHandler
@@ -41,6 +41,8 @@ class ErrorHandler(ExceptionHandler):
             return exceptions.NotFound(str(exc) or None)
         if isinstance(exc, Invalid):
             return exceptions.ValidationError(exc.fields or {"non_field_errors": [str(exc)]})
+        if isinstance(exc, DataError):  # a number, time or text that PostgreSQL cannot hold
+            return exceptions.ValidationError("A value of this request is out of range.")
         if isinstance(exc, DeskError):
             error = exceptions.APIException(_sentence(exc), code=exc.code)
             error.status_code = exc.status

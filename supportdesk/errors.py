@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import OperationalError
+from django.db import DataError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -93,6 +93,8 @@ class DomainErrorMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if isinstance(exception, DeskError):
             return _respond(request, exception, exception.status, exception.title, str(exception))
+        if isinstance(exception, DataError):  # a number, time or text that PostgreSQL cannot hold
+            return _respond(request, None, 400, "Please check what you entered", "A value is out of range.")
         if isinstance(exception, Http404):
             return _respond(request, exception, 404, "Not found", "There is nothing at this address.")
         if isinstance(exception, PermissionDenied):
@@ -123,8 +125,3 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
         "This form is too old",
         "Go back, reload the page and send it again; nothing was changed.",
     )
-
-
-def database_is_away(error: BaseException) -> bool:
-    """Tell a lost database connection, which a retry may mend, from a wrong statement."""
-    return isinstance(error, OperationalError)

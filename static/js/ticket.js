@@ -4,6 +4,7 @@ export function startTicket() {
   if (!ticket) return;
   const url = ticket.dataset.changesUrl;
   let timer = null;
+  let refreshing = false;
   const busy = () => document.activeElement?.closest("#ticket-side form, #ticket-heading form") ?? document.querySelector(".escalate[open], .inline-edit[open]");
 
   const refresh = () => {
@@ -13,8 +14,15 @@ export function startTicket() {
       document.addEventListener("focusout", soon, { once: true });
       return;
     }
-    htmx.ajax("GET", url, { swap: "none" });
+    refreshing = true;
+    htmx.ajax("GET", url, { swap: "none" }).finally(() => { refreshing = false; });
   };
+  // The answer of a refresh may come when somebody has just begun to choose or write there.
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    if (!refreshing || !busy() || !["ticket-side", "ticket-heading"].includes(event.detail.target.id)) return;
+    event.detail.shouldSwap = false;
+    document.addEventListener("focusout", () => soon(), { once: true });
+  });
   const soon = () => { timer ??= setTimeout(refresh, 150 + Math.random() * 350); };
 
   document.addEventListener("desk:event", ({ detail }) => {
