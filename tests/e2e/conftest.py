@@ -13,11 +13,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, Page, Playwright
+from playwright.sync_api import Browser, Page, Playwright, expect
 
 from supportdesk.embedded import places, processes, servers
 
 ROOT = Path(__file__).resolve().parents[2]
+expect.set_options(timeout=15_000)  # machines are shared; what a test waits for comes, only later
 
 
 class Desk:
