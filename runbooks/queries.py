@@ -1,9 +1,12 @@
 """What the pages and endpoints of runbooks show."""
 
+import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.urls import reverse
 
 from runbooks import definition, policies
 from runbooks.models import Execution, OutputChunk, Runbook, RunState, StepRun, StepState, Target
@@ -121,6 +124,26 @@ def output(found: Execution, *, after: int, most: int = MOST_OUTPUT) -> Output:
 
 def runs_of_ticket(user: User, number: int) -> list[Execution]:
     return list(executions(user).filter(ticket__number=number)[:8])
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A run as another app may keep it: `reference` is the JSON that comes back."""
+
+    title: str
+    state: str
+    at: datetime
+    reference: str
+
+
+def references(user: User, number: int) -> list[Reference]:
+    """The newest runs of a ticket."""
+    found = []
+    for run in runs_of_ticket(user, number):
+        title, state = f"{run.version.runbook.title}, run {run.pk}", run.get_state_display()
+        kept = {"run": run.pk, "title": title, "url": reverse("runbooks:run", args=[run.pk]), "state": state}
+        found.append(Reference(title, state, run.created_at, json.dumps(kept)))
+    return found
 
 
 def run_cursor(user: User, key: str) -> int | None:

@@ -13,5 +13,6 @@ urlpatterns = [
     path("runs/<int:pk>/cancel/", views.cancel, name="cancel"),
     path("runs/<int:pk>/resume/", views.resume, name="resume"),
     path("runs/<int:pk>/give-up/", views.give_up, name="give_up"),
+    path("runs/pick/<int:number>/", views.pick, name="pick"),
     path("runs/for-ticket/<int:number>/", views.for_ticket, name="for_ticket"),
 ]

@@ -156,3 +156,10 @@ def for_ticket(request: DeskRequest, number: int) -> HttpResponse:
         "runbooks": [runbook for runbook, may in queries.runbooks_for(request.user) if may],
     }
     return render(request, "runbooks/_for_ticket.html" if request.htmx else "runbooks/for_ticket.html", context)
+
+
+@require_GET
+def pick(request: DeskRequest, number: int) -> HttpResponse:
+    """The runs of a ticket to choose from, for its handover form; what is chosen is an opaque reference there."""
+    ticket_for(request.user, number)
+    return render(request, "runbooks/_pick.html", {"runs": queries.references(request.user, number)})

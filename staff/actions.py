@@ -1,11 +1,32 @@
 """Writes about people: the guide's tiers and contacts, users and tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
-from staff.models import ApiToken, Contact, Membership, MembershipRole, Role, Team, Tier, TokenScope, User
+from staff import calendars
+from staff.calendar_file import CalendarFile, intervals
+from staff.models import (
+    ApiToken,
+    AuditEntry,
+    Calendar,
+    CalendarHours,
+    CalendarVersion,
+    Contact,
+    Holiday,
+    HolidayKind,
+    Membership,
+    MembershipRole,
+    Notification,
+    Role,
+    Team,
+    Tier,
+    TokenScope,
+    User,
+)
+from supportdesk import events
 from supportdesk.errors import Invalid
 
 
@@ -16,7 +37,10 @@ def load_tiers(
     """Write the guide's tiers, contacts and teams; rows already there are brought up to date."""
     by_role = {}
     for row in contacts:
-        by_role[row["role"]], _ = Contact.objects.update_or_create(role=row["role"], defaults=row)
+        calendar = Calendar.objects.filter(slug=row["calendar"]).first() if row.get("calendar") else None
+        by_role[row["role"]], _ = Contact.objects.update_or_create(
+            role=row["role"], defaults={**row, "calendar": calendar}
+        )
     for row in tiers:
         low, high = row["response_minutes"]
         Tier.objects.update_or_create(
@@ -77,3 +101,83 @@ def create_token(*, email: str, scopes: Sequence[str] = (), name: str = "") -> t
 
 def _emails() -> list[str]:
     return list(User.objects.filter(is_active=True).order_by("email").values_list("email", flat=True)[:10])
+
+
+def audit(*, by: User | None, action: str, thing: object, before: Any = None, after: Any = None) -> AuditEntry:
+    """Keep who did what, in the open transaction."""
+    name = str(by) if by else "Supportdesk"
+    return AuditEntry.objects.create(
+        actor=by, actor_name=name[:200], action=action, thing=str(thing)[:200], before=before, after=after
+    )
+
+
+@transaction.atomic
+def save_calendar(*, spec: CalendarFile, by: User | None) -> tuple[Calendar, bool]:
+    """Make a calendar, or give one a new version. Returns it and whether anything changed.
+
+    Clocks that run by it follow only when `tickets.actions.save_calendar` calls this.
+    """
+    calendar, _ = Calendar.objects.get_or_create(slug=spec.slug, defaults={"name": spec.name})
+    calendar = Calendar.objects.select_for_update(of=("self",)).select_related("current").get(pk=calendar.pk)
+    before = calendars.spec_of(calendar) if calendar.current else None
+    if before is not None and _same(before, spec):
+        return calendar, False
+    version = CalendarVersion.objects.create(
+        calendar=calendar,
+        number=calendar.current.number + 1 if calendar.current else 1,
+        zone=spec.zone,
+        always_open=spec.hours is None,
+        country=spec.holidays.country,
+        subdivision=spec.holidays.subdivision,
+        created_by=by,
+    )
+    CalendarHours.objects.bulk_create(
+        CalendarHours(version=version, weekday=day, opens=opens, closes=closes)
+        for day, rows in (intervals(spec) or {}).items()
+        for opens, closes in rows
+    )
+    dates = [(day, HolidayKind.EXTRA) for day in spec.holidays.extra]
+    dates += [(day, HolidayKind.EXCEPT) for day in spec.holidays.open_anyway]
+    Holiday.objects.bulk_create(Holiday(version=version, date=day, kind=kind) for day, kind in dict(dates).items())
+    calendar.name, calendar.current = spec.name, version
+    calendar.save()
+    shown = spec.model_dump(mode="json", by_alias=True)
+    audit(
+        by=by,
+        action="calendar.saved",
+        thing=f"calendar {calendar.slug}",
+        before=before.model_dump(mode="json", by_alias=True) if before else None,
+        after=shown,
+    )
+    return calendar, True
+
+
+def _same(one: CalendarFile, other: CalendarFile) -> bool:
+    """Whether two files mean the same hours, holidays and name."""
+    return (one.name, one.zone, intervals(one), set(one.holidays.extra), set(one.holidays.open_anyway)) == (
+        other.name, other.zone, intervals(other), set(other.holidays.extra), set(other.holidays.open_anyway),
+    ) and (one.holidays.country, one.holidays.subdivision) == (other.holidays.country, other.holidays.subdivision)  # fmt: skip
+
+
+@transaction.atomic
+def automation() -> User:
+    """The user in whose name rules and policies act: an administrator who cannot sign in and holds no token."""
+    user, _ = User.objects.get_or_create(
+        email="automation@invalid",
+        defaults={"name": "Automation", "role": Role.ADMINISTRATOR, "is_active": False, "password": "!"},
+    )
+    return user
+
+
+def notify(notices: Iterable[Notification]) -> int:
+    """Tell people, each thing once a person (`key`); open pages learn of it when the transaction commits."""
+    made = Notification.objects.bulk_create(notices, ignore_conflicts=True, batch_size=1000)
+    for user_id in {notice.user_id for notice in made}:
+        events.publish(f"notifications.{user_id}", "changed")
+    return len(made)
+
+
+@transaction.atomic
+def mark_read(*, by: User) -> int:
+    """Mark all notifications of the reader as read."""
+    return Notification.objects.filter(user=by, read_at=None).update(read_at=timezone.now())

@@ -15,6 +15,11 @@ def is_administrator(user: User | AnonymousUser) -> bool:
     return isinstance(user, User) and user.standing.is_administrator
 
 
+def check_can_see_settings(user: User) -> None:
+    if not can_see_settings(user):
+        raise NotPermitted("Settings are for administrators; leads and auditors may read them.")
+
+
 def can_see_settings(user: User) -> bool:
     """Settings, people, targets and mailboxes: administrators write, leads and auditors read."""
     standing = user.standing

@@ -5,6 +5,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from staff import views as staff
 from supportdesk import events, health
 
 urlpatterns = [
@@ -14,6 +15,9 @@ urlpatterns = [
     path("metrics", login_not_required(health.metrics)),
     path("events/", login_not_required(events.stream), name="events"),
     path("accounts/", include("staff.urls")),
+    path("notifications/", staff.notifications, name="notifications"),
+    path("notifications/read/", staff.read_all, name="read_all"),
+    path("audit/", staff.audit, name="audit"),
     path("", include("tickets.urls")),
     path("", include("runbooks.urls")),
     path("", include("knowledge.urls")),

@@ -17,13 +17,14 @@ from staff.models import TokenScope, User
 from tests.factories import UserFactory, agent, lead, ticket
 from tests.runbooks.make import runbook, shell
 from tickets import actions
-from tickets.models import Attachment, OutboundEmail, Ticket
+from tickets.models import Attachment, Job, OutboundEmail, SLAPolicy, Ticket
 
 ROLES = ("nobody", "tierless", "tier1", "tier2", "tier3", "lead", "administrator", "auditor", "integration")
 READERS = {"tier1", "tier2", "tier3", "lead", "administrator", "auditor", "integration"}
 NOTERS = READERS - {"auditor"}
 TIER2 = {"tier2", "tier3", "lead", "administrator"}
 TIER3 = {"tier3", "lead", "administrator"}
+SETTINGS = {"lead", "administrator", "auditor"}
 RESTRICTED = {"lead", "administrator", "auditor"}
 
 # name: (path, who may GET, {POST data}, who may POST). The ticket is with tier 2, the lead leads tiers 1 and 2.
@@ -44,6 +45,7 @@ PAGES: dict[str, tuple[str, set[str], dict[str, str], set[str]]] = {
         NOTERS,
     ),
     "tickets:detail": ("/tickets/{ticket}/", READERS, {}, set()),
+    "tickets:clocks": ("/tickets/{ticket}/clocks/", READERS, {}, set()),
     "tickets:changes": ("/tickets/{ticket}/changes/", READERS, {}, set()),
     "tickets:say": ("/tickets/{ticket}/say/", set(), {"kind": "reply", "text": "Hello"}, TIER2 | {"integration"}),
     "tickets:say as note": ("/tickets/{ticket}/say/", set(), {"kind": "note", "text": "Hello"}, NOTERS),
@@ -64,6 +66,29 @@ PAGES: dict[str, tuple[str, set[str], dict[str, str], set[str]]] = {
     "tickets:watch": ("/tickets/{ticket}/watch/", set(), {"watch": "yes"}, NOTERS),
     "tickets:attachment": ("/tickets/{ticket}/files/{file}/", READERS, {}, set()),
     "tickets:raw_mail": ("/tickets/{ticket}/mail/{mail}/", READERS, {}, set()),
+    "tickets:tags": ("/tickets/{ticket}/tags/", set(), {"tags": "vip"}, TIER2),
+    "tickets:promises": ("/settings/promises/", SETTINGS, {}, set()),
+    "tickets:pauses": ("/settings/promises/pauses/", set(), {"on_hold-resolution": "1"}, {"administrator"}),
+    "tickets:new_policy": ("/settings/promises/policies/new/", SETTINGS, {"name": "x"}, {"administrator"}),
+    "tickets:policy": ("/settings/promises/policies/{policy}/", SETTINGS, {"name": "x"}, {"administrator"}),
+    "tickets:delete_policy": ("/settings/promises/policies/9999/delete/", set(), {}, {"administrator"}),
+    "tickets:new_calendar": (
+        "/settings/calendars/new/",
+        SETTINGS,
+        {"slug": "x", "name": "x", "zone": "UTC", "always": "yes"},
+        {"administrator"},
+    ),
+    "tickets:calendar": (
+        "/settings/calendars/business-hours/",
+        SETTINGS,
+        {"name": "x", "zone": "UTC", "always": "yes"},
+        {"administrator"},
+    ),
+    "tickets:job": ("/jobs/{job}/", {"administrator"}, {}, set()),
+    "notifications": ("/notifications/", set(ROLES) - {"nobody"}, {}, set()),
+    "read_all": ("/notifications/read/", set(), {}, set(ROLES) - {"nobody"}),
+    "audit": ("/audit/", SETTINGS, {}, set()),
+    "runbooks:pick": ("/runs/pick/{ticket}/", READERS, {}, set()),
     "tickets:outgoing": ("/mail/outgoing/", {"administrator"}, {}, set()),
     "runbooks:index": ("/runbooks/", set(ROLES) - {"nobody"}, {}, set()),
     "runbooks:launch": ("/runbooks/changes-things/", set(ROLES) - {"nobody"}, {"target": "box"}, TIER2),
@@ -105,6 +130,7 @@ API: dict[str, tuple[str, str, dict[str, Any] | None, set[str], str]] = {
         {"lead", "administrator"},
         "tickets",
     ),
+    "ticket-clocks GET": ("tickets/{ticket}/clocks/", "get", None, READERS, "read"),
     "ticket-take POST": ("tickets/{ticket}/take/", "post", {}, TIER2, "tickets"),
     "ticket-escalate POST": ("tickets/{ticket}/escalate/", "post", {"handover": "Tried."}, TIER2, "tickets"),
     "ticket-message-list GET": ("tickets/{ticket}/messages/", "get", None, READERS, "read"),
@@ -204,6 +230,8 @@ def things(people) -> dict[str, int]:
         "run": run.pk,
         "lost": lost.pk,
         "requester": made.requester_id,
+        "policy": SLAPolicy.objects.get().pk,
+        "job": Job.objects.create(kind="clocks", title="x").pk,
     }
 
 
@@ -321,7 +349,7 @@ def test_a_restricted_ticket_and_its_runs_look_like_none(people, things, role):
     facts = {"restricted": True, "tier_id": whole.get().tier_id, "status": "new"}
     client = signed_in(people[role])
     for name, (path, readers, data, _) in PAGES.items():
-        if "{" not in path:
+        if "{" not in path or name in {"tickets:policy", "tickets:job"}:  # these are of no ticket
             continue
         whole.update(**facts)
         response = client.get(path.format(**things)) if readers else client.post(path.format(**things), data)

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
@@ -16,6 +16,7 @@ from tickets.models import (
     Attachment,
     Category,
     Channel,
+    Clock,
     Message,
     MessageKind,
     Priority,
@@ -24,6 +25,7 @@ from tickets.models import (
     Status,
     Ticket,
 )
+from tickets.sla.words import Explained
 
 
 class RequesterSerializer(serializers.ModelSerializer):
@@ -35,7 +37,40 @@ class RequesterSerializer(serializers.ModelSerializer):
 class TimerSerializer(serializers.ModelSerializer):
     class Meta:
         model = SLATimer
-        fields = ["clock", "target_seconds", "started_at", "due_at", "stopped_at", "breached_at"]
+        fields = ["clock", "target_seconds", "started_at", "due_at", "is_paused", "stopped_at", "breached_at"]
+
+
+class ClockStepSerializer(serializers.Serializer):
+    at = serializers.DateTimeField()
+    text = serializers.CharField()
+
+
+class ClockSerializer(serializers.Serializer):
+    """A clock explained: what it runs by, how much is used, and its history in words."""
+
+    clock = serializers.ChoiceField(Clock.choices, source="timer.clock")
+    policy = serializers.CharField(source="timer.policy.name", default=None, allow_null=True)
+    calendar = serializers.SlugField(source="timer.calendar_version.calendar.slug")
+    target_seconds = serializers.IntegerField(source="timer.target_seconds", help_text="Business time.")
+    used_seconds = serializers.SerializerMethodField(help_text="Business time used until now, or until it stopped.")
+    left_seconds = serializers.SerializerMethodField(help_text="Negative once the target is passed.")
+    started_at = serializers.DateTimeField(source="timer.started_at")
+    due_at = serializers.DateTimeField(source="timer.due_at", allow_null=True, help_text="Null while paused in time.")
+    paused = serializers.BooleanField(source="timer.is_paused")
+    stopped_at = serializers.DateTimeField(source="timer.stopped_at", allow_null=True)
+    breached_at = serializers.DateTimeField(source="timer.breached_at", allow_null=True)
+    summary = serializers.CharField()
+    history = serializers.SerializerMethodField()
+
+    def get_used_seconds(self, clock: Explained) -> float:
+        return clock.used.total_seconds()
+
+    def get_left_seconds(self, clock: Explained) -> float:
+        return clock.left.total_seconds()
+
+    @extend_schema_field(ClockStepSerializer(many=True))
+    def get_history(self, clock: Explained) -> Any:
+        return ClockStepSerializer([{"at": at, "text": text} for at, text in clock.history], many=True).data
 
 
 class TicketSerializer(serializers.ModelSerializer):
@@ -50,7 +85,7 @@ class TicketSerializer(serializers.ModelSerializer):
     class Meta:
         model = Ticket
         fields = [
-            "number", "subject", "status", "priority", "tier", "assignee", "requester", "category", "channel", "restricted",
+            "number", "subject", "status", "priority", "tier", "assignee", "requester", "category", "channel", "tags", "restricted",
             "version", "created_at", "updated_at", "resolved_at", "closed_at", "due_at", "timers",
         ]  # fmt: skip
 
@@ -81,11 +116,13 @@ class TicketChangeSerializer(serializers.Serializer):
     assignee = serializers.SlugRelatedField(
         slug_field="email", queryset=User.objects.filter(is_active=True), required=False, allow_null=True
     )
+    tags = serializers.ListField(child=serializers.CharField(max_length=40), required=False, max_length=30)
     restricted = serializers.BooleanField(required=False)
 
 
 class EscalateSerializer(serializers.Serializer):
-    handover = serializers.CharField(max_length=20_000, help_text="What was tried and found, for those who take over.")
+    handover = serializers.CharField(max_length=20_000, help_text="What was tried, for those who take over.")
+    found = serializers.CharField(max_length=20_000, required=False, default="", allow_blank=True)
     tier = serializers.SlugRelatedField(slug_field="level", queryset=Tier.objects.all(), required=False)
 
 
@@ -137,7 +174,7 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
     ordering_fields = ["number", "created_at", "updated_at", "due_at"]
     ordering = ["-number"]
     serializer_class = TicketSerializer
-    scopes = {"list": "read", "retrieve": "read", "*": "tickets"}
+    scopes = {"list": "read", "retrieve": "read", "clocks": "read", "*": "tickets"}
 
     def get_queryset(self) -> QuerySet[Ticket]:
         if getattr(self, "swagger_fake_view", False):
@@ -146,7 +183,21 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
 
     def _answer(self, number: int, code: int = status.HTTP_200_OK) -> Response:
         ticket = self.get_queryset().get(number=number)
+        queries.bring_up_to_date([ticket])
         return Response(TicketSerializer(ticket).data, status=code, headers={"ETag": etag(ticket.version)})
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        """A page of tickets, their clocks by the rules in force."""
+        page = super().paginate_queryset(queryset)
+        queries.bring_up_to_date(page or [])
+        return page
+
+    @extend_schema(responses=ClockSerializer(many=True), filters=False)
+    @action(detail=True, methods=["get"], pagination_class=None)
+    def clocks(self, request: ApiRequest, number: str) -> Response:
+        """Every clock of the ticket with its history in words."""
+        ticket = queries.ticket_for(request.user, int(number))
+        return Response(ClockSerializer(queries.explained(ticket), many=True).data)
 
     @extend_schema(responses=TicketSerializer)
     def retrieve(self, request: ApiRequest, number: str) -> Response:
@@ -187,12 +238,16 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
     @extend_schema(request=EscalateSerializer, responses=TicketSerializer, parameters=[IDEMPOTENCY_KEY])
     @action(detail=True, methods=["post"])
     def escalate(self, request: ApiRequest, number: str) -> Response:
-        """Hand over to the next tier, or to the one that the body names."""
+        """Hand over to the next tier, or to the one that the body names; a lower one gets it back."""
         queries.ticket_for(request.user, int(number))
         serializer = EscalateSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         data = serializer.validated_data
-        actions.escalate(number=int(number), by=request.user, handover=data["handover"], to=data.get("tier"))
+        if data.get("tier") is None:
+            actions.escalate(number=int(number), by=request.user, handover=data["handover"], found=data["found"])
+        else:
+            arguments = {"to": data["tier"], "tried": data["handover"], "found": data["found"]}
+            actions.hand_over(number=int(number), by=request.user, **arguments)
         return self._answer(int(number))
 
 

@@ -1,17 +1,27 @@
 """What people type about tickets, parsed."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
 
-from staff.models import Tier, User
+from staff.models import Calendar, Tier, User
 from supportdesk.errors import Invalid
+from supportdesk.text import one_line
 from tickets.actions._messages import NewFile
-from tickets.models import Category, Channel, Priority
+from tickets.actions.properties import tag
+from tickets.models import Category, Channel, Clock, Organization, Priority
 
 MOST_UPLOAD = 25 * 1024 * 1024
+
+
+def style(form: forms.Form) -> None:
+    """Give each widget the design's class."""
+    kinds: dict[type, str] = {forms.Textarea: "textarea", forms.Select: "select", forms.CheckboxInput: "switch"}
+    for field in form.fields.values():
+        field.widget.attrs["class"] = kinds.get(type(field.widget), "input")
 
 
 class TicketForm(forms.Form):
@@ -32,9 +42,7 @@ class TicketForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for field in self.fields.values():
-            kinds: dict[type, str] = {forms.Textarea: "textarea", forms.Select: "select"}
-            field.widget.attrs["class"] = kinds.get(type(field.widget), "input")
+        style(self)
 
 
 def version(data: Mapping[str, Any]) -> int | None:
@@ -68,6 +76,89 @@ def category(data: Mapping[str, Any], name: str) -> Category | None:
     if value and found is None:
         raise Invalid("That category does not exist any more; choose another.")
     return found
+
+
+def tags(data: Mapping[str, Any]) -> list[str]:
+    """Tags of a text field, apart by commas or spaces."""
+    return str(data.get("tags", "")).replace(",", " ").split()
+
+
+def runs(data: Any) -> list[dict[str, Any]]:
+    """Runs that the handover form attaches: each is a JSON object made by the picker of `runbooks`."""
+    found: list[dict[str, Any]] = []
+    for text in data.getlist("runs")[:20]:
+        try:
+            row = json.loads(text)
+            found.append(
+                {"run": int(row["run"]), **{name: one_line(str(row[name])) for name in ("title", "url", "state")}}
+            )
+        except (ValueError, KeyError, TypeError):
+            raise Invalid("A run to attach was not understood; choose it again.") from None
+        if not found[-1]["url"].startswith("/runs/"):
+            raise Invalid("A run to attach was not understood; choose it again.")
+    return found
+
+
+class PolicyForm(forms.Form):
+    """A policy without its targets."""
+
+    name = forms.CharField(max_length=80)
+    calendar = forms.ModelChoiceField(Calendar.objects.all(), empty_label=None)
+    active = forms.BooleanField(required=False, initial=True)
+    position = forms.IntegerField(min_value=0, max_value=1000, required=False, help_text="Lower is looked at first.")
+    tier = forms.ModelChoiceField(Tier.objects.all(), required=False, empty_label="Any")
+    category = forms.ModelChoiceField(Category.objects.all(), required=False, empty_label="Any")
+    organization = forms.ModelChoiceField(Organization.objects.all(), required=False, empty_label="Any")
+    tag = forms.CharField(max_length=40, required=False)
+    channel = forms.ChoiceField(choices=[("", "Any"), *Channel.choices], required=False)
+    milestones = forms.CharField(
+        label="Milestones in percent",
+        initial="75, 90, 100, 150",
+        help_text="People are told when so much of a target is used.",
+    )
+    breach_raises_priority = forms.BooleanField(required=False, label="On a breach raise the priority by one step")
+    breach_escalates = forms.BooleanField(required=False, label="On a breach escalate to the next tier")
+
+    def __init__(self, *args: Any, fallback: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if fallback:
+            for name in ("active", "position", "tier", "category", "organization", "tag", "channel"):
+                del self.fields[name]
+        style(self)
+
+    def clean_milestones(self) -> list[int]:
+        texts = self.cleaned_data["milestones"].replace(",", " ").replace("%", " ").split()
+        if not texts or not all(text.isdecimal() and 1 <= int(text) <= 1000 for text in texts):
+            raise forms.ValidationError("Write percents from 1 to 1000, for example 75, 90, 100, 150.")
+        return sorted({int(text) for text in texts})
+
+    def clean_tag(self) -> str:
+        return tag(self.cleaned_data["tag"]) if self.cleaned_data["tag"].strip() else ""
+
+
+def targets(data: Mapping[str, Any]) -> dict[tuple[int, str, str], int | None]:
+    """The grid of targets, `target-<level>-<priority>-<clock>` in minutes, as seconds; empty is None."""
+    found: dict[tuple[int, str, str], int | None] = {}
+    wrong: list[str] = []
+    for level in (1, 2, 3):
+        for priority in Priority:
+            for clock in Clock:
+                text = str(data.get(f"target-{level}-{priority}-{clock}", "")).strip()
+                try:
+                    found[level, priority.value, clock.value] = _seconds(text) if text else None
+                except (ValueError, OverflowError):
+                    wrong.append(f"tier {level}, {priority.label.lower()}, {clock.label.lower()}: {text[:20]!r}")
+    if wrong:
+        words = f"Write minutes from 1 to 1,000,000; not understood: {'; '.join(wrong[:5])}."
+        raise Invalid(words, fields={"targets": [words]})
+    return found
+
+
+def _seconds(text: str) -> int:
+    seconds = round(float(text) * 60)
+    if not 1 <= seconds <= 60_000_000:
+        raise ValueError(text)
+    return seconds
 
 
 def uploads(files: list[UploadedFile]) -> list[NewFile]:

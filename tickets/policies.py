@@ -72,6 +72,13 @@ def check_can_escalate(user: User, ticket: Ticket, to: Tier) -> None:
         raise NotPermitted(f"Ticket {ticket.number} is already with tier {ticket.tier.level}.")
 
 
+def check_can_hand_over(user: User, ticket: Ticket, to: Tier) -> None:
+    """Whoever works the ticket's tier passes it on, upwards or back."""
+    _check_works_tier(user, ticket, "hand over")
+    if to.level == ticket.tier.level:
+        raise NotPermitted(f"Ticket {ticket.number} is already with tier {ticket.tier.level}.")
+
+
 def check_can_restrict(user: User, ticket: Ticket) -> None:
     """Leads of the tier and administrators decide who may see a ticket."""
     standing = user.standing

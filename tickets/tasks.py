@@ -3,9 +3,10 @@
 from celery import shared_task
 
 from tickets import actions
+from tickets.actions import jobs
 from tickets.mail import incoming, outgoing
 
-__all__ = ["apply_mail", "outgoing", "sweep_mail", "sweep_sla"]
+__all__ = ["apply_mail", "outgoing", "run_job", "sweep_jobs", "sweep_mail", "sweep_sla"]
 
 
 @shared_task(name="tickets.sweep_sla")
@@ -21,3 +22,13 @@ def apply_mail(inbound_id: int) -> None:
 @shared_task(name="tickets.sweep_mail")
 def sweep_mail() -> None:
     incoming.sweep()
+
+
+@shared_task(name="tickets.run_job")
+def run_job(job_id: int) -> None:
+    jobs.run(job_id)
+
+
+@shared_task(name="tickets.sweep_jobs")
+def sweep_jobs() -> None:
+    jobs.sweep()

@@ -8,6 +8,7 @@ import yaml
 from knowledge import actions as knowledge
 from runbooks import actions as runbooks
 from staff import actions as staff
+from staff import calendar_file
 from supportdesk.errors import Invalid
 from tickets import actions as tickets
 
@@ -17,9 +18,14 @@ FOLDER = Path(__file__).resolve().parent
 def load(folder: Path = FOLDER) -> dict[str, int]:
     """Write the whole guide to the database; loading the same files again changes nothing."""
     data = _read(folder / "guide.yaml")
+    for row in data["calendars"]:
+        tickets.save_calendar(
+            spec=calendar_file.check(row, name=f"guide.yaml: calendar {row.get('slug', '')}"), by=None, only_new=True
+        )
     staff.load_tiers(tiers=data["tiers"], contacts=data["contacts"], teams=data["teams"])
     tickets.load_categories(categories=data["categories"])
     tickets.load_mailboxes(mailboxes=data["mailboxes"])
+    tickets.load_promises(sla=data["sla"])
     definitions = sorted((folder / "runbooks").glob("*.yaml"))
     for path in definitions:
         runbooks.load_runbook(text=path.read_text(), name=path.name)
@@ -28,6 +34,7 @@ def load(folder: Path = FOLDER) -> dict[str, int]:
         knowledge.load_article(text=path.read_text(), name=path.name)
     return {
         "tiers": len(data["tiers"]),
+        "calendars": len(data["calendars"]),
         "contacts": len(data["contacts"]),
         "runbooks": len(definitions),
         "articles": len(articles),
@@ -41,7 +48,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise Invalid(f"{path}: {error.strerror}") from None
     except yaml.YAMLError as error:
         raise Invalid(f"{path}: {error}") from None
-    needed = {"tiers", "contacts", "teams", "categories", "mailboxes"}
+    needed = {"calendars", "tiers", "contacts", "sla", "teams", "categories", "mailboxes"}
     if not isinstance(data, dict) or (missing := needed - set(data)):
         raise Invalid(f"{path}: it needs {', '.join(sorted(missing if isinstance(data, dict) else needed))}")
     return data

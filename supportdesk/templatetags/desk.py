@@ -155,7 +155,7 @@ def sla_state(timer: Any) -> str:
     left = timer.due_at - timezone.now()
     if left <= timedelta(0) or timer.breached_at:
         return "breached"
-    return "soon" if left <= timer.target / 4 else "fine"
+    return "soon" if left <= (timer.due_at - timer.started_at) / 4 else "fine"
 
 
 @register.filter
@@ -166,8 +166,16 @@ def time_left(timer: Any) -> str:
 
 @register.filter
 def percent_left(timer: Any) -> int:
-    left = (timer.due_at - timezone.now()).total_seconds()
-    return max(0, min(100, round(100 * left / max(timer.target_seconds, 1))))
+    """Of the time from start to due, by the clock on the wall, as the browser counts it on."""
+    left, whole = timer.due_at - timezone.now(), timer.due_at - timer.started_at
+    return max(0, min(100, round(100 * left / whole))) if whole else 0
+
+
+@register.filter
+def budget_left(timer: Any) -> str:
+    """What a paused clock has left of its target."""
+    left = timer.target - timer.used
+    return ("−" if left < timedelta(0) else "") + in_words(left)
 
 
 @register.filter

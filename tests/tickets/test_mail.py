@@ -51,7 +51,7 @@ def test_the_guides_mailboxes_lead_to_their_tiers(db, box, level, priority):
     result = take_in(mail(), box)
     made = Ticket.objects.get(number=result.ticket)
     assert (result.outcome, made.tier.level, made.priority, made.channel) == ("ticket", level, priority, "email")
-    assert made.timers.get().due_at == made.due_at
+    assert made.timers.get(clock="first_response").due_at == made.due_at
 
 
 def test_the_raw_mail_is_kept_as_it_came(db):

@@ -39,7 +39,7 @@ def test_the_ticket_page_takes_the_same_few_queries_with_1_and_50_messages(tier2
     few = count_queries(client, f"/tickets/{made.number}/")
     for n in range(50):
         actions.note(number=made.number, by=tier2, text=f"Note {n}")
-    assert count_queries(client, f"/tickets/{made.number}/") == few <= 16
+    assert count_queries(client, f"/tickets/{made.number}/") == few <= 12
 
 
 def numbers(user, **asked):

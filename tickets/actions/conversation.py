@@ -14,7 +14,6 @@ from tickets.actions.life import move_to_open, open_ticket, resolve, wait_on_req
 from tickets.mail import outgoing
 from tickets.models import (
     Channel,
-    Clock,
     LinkKind,
     Message,
     MessageKind,
@@ -47,7 +46,7 @@ def reply(
     if ticket.status == Status.CLOSED:
         raise Invalid(f"Ticket {number} is closed; reopen it to reply.")
     message = _say(ticket, by, text, MessageKind.REPLY, files)
-    clocks.stop(ticket, Clock.FIRST_RESPONSE, at=message.created_at)
+    clocks.replied(ticket, by, at=message.created_at)
     outgoing.queue(ticket, message)
     TicketEvent.record(ticket, by, "replied", message=message.pk)
     if ticket.status == Status.NEW:
@@ -69,6 +68,9 @@ def note(
     policies.check_can_note(by, ticket)
     message = _say(ticket, by, text, MessageKind.NOTE, files)
     TicketEvent.record(ticket, by, "noted", message=message.pk)
+    newest = ticket.handovers.first()
+    if newest is not None and newest.by_id != by.pk:  # a word after one's own handover is part of it
+        clocks.acted(ticket, by, at=message.created_at, reason=f"{by} noted")
     Ticket.objects.filter(pk=ticket.pk).update(updated_at=message.created_at)
     return message
 
@@ -118,6 +120,7 @@ def receive(
     TicketEvent.record(ticket, requester, "received", message=message.pk)
     if ticket.status in {Status.WAITING, Status.ON_HOLD, Status.RESOLVED}:
         move_to_open(ticket, requester)
+    clocks.requester_wrote(ticket, at=message.created_at)
     Ticket.objects.filter(pk=ticket.pk).update(updated_at=timezone.now(), snippet=one_line(text))
     return ticket, message
 

@@ -17,6 +17,7 @@ from tickets.models import (
     Clock,
     Message,
     MessageKind,
+    Organization,
     Priority,
     Requester,
     Status,
@@ -80,15 +81,21 @@ def open_ticket(
         files=files,
         at=now,
     )
-    clocks.start(ticket, Clock.FIRST_RESPONSE, at=now)
+    # Nobody waits for an answer to an automatic mail; that its ticket is work to be done stays true.
+    clocks.begin(ticket, [Clock.RESOLUTION] if automatic else [Clock.FIRST_RESPONSE, Clock.RESOLUTION], at=now)
     TicketEvent.record(ticket, by or requester, "opened", at=now, channel=Channel(channel).label)
     return ticket, message
 
 
 def find_requester(email: str, name: str = "") -> Requester:
-    """Get or make the requester of an address; a name fills an empty one."""
+    """Get or make the requester of an address; a name fills an empty one. A new one joins its domain's organisation."""
     email = one_line(email, most=254).lower()
-    requester, _ = Requester.objects.get_or_create(email=email, defaults={"name": one_line(name)})
+    requester = Requester.objects.filter(email=email).first()
+    if requester is None:
+        domain = email.rpartition("@")[2]
+        organization = Organization.objects.filter(domains__contains=[domain]).first()
+        defaults = {"name": one_line(name), "organization": organization}
+        requester, _ = Requester.objects.get_or_create(email=email, defaults=defaults)
     if name and not requester.name:
         requester.name = one_line(name)
         requester.save(update_fields=["name"])
@@ -103,7 +110,7 @@ def resolve(*, number: int, by: User, version: int | None = None) -> Ticket:
     ticket.move_to(Status.RESOLVED)
     ticket.resolved_at, ticket.resolved_by = timezone.now(), by
     ticket.touch("status", "resolved_at", "resolved_by")
-    clocks.stop(ticket, Clock.FIRST_RESPONSE, at=ticket.resolved_at)
+    clocks.stop_all(ticket, at=ticket.resolved_at, reason="Resolved")
     TicketEvent.record(ticket, by, "resolved")
     return ticket
 
@@ -118,6 +125,7 @@ def close(*, number: int, by: User, version: int | None = None) -> Ticket:
     ticket.move_to(Status.CLOSED)
     ticket.closed_at = timezone.now()
     ticket.touch("status", "closed_at")
+    clocks.stop_all(ticket, at=ticket.closed_at, reason="Closed")
     TicketEvent.record(ticket, by, "closed")
     return ticket
 
@@ -142,7 +150,9 @@ def move_to_open(ticket: Ticket, by: User | Requester) -> None:
     ticket.touch("status", "resolved_at", "resolved_by", "closed_at")
     if was_open:
         TicketEvent.record(ticket, by, "status", was=was.label, to=Status.OPEN.label)
+        clocks.status_changed(ticket, at=ticket.updated_at)
     else:
+        clocks.reopened(ticket, at=ticket.updated_at)
         TicketEvent.record(ticket, by, "reopened")
 
 
@@ -163,5 +173,6 @@ def _park(number: int, by: User, version: int | None, status: Status, event: str
     policies.check_can_change(by, ticket)
     ticket.move_to(status)
     ticket.touch("status")
+    clocks.status_changed(ticket, at=ticket.updated_at)
     TicketEvent.record(ticket, by, event)
     return ticket

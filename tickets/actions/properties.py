@@ -1,9 +1,9 @@
 """Who works on a ticket, how urgent it is, what it is about."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from staff.models import Tier, User
 from supportdesk.errors import Invalid
@@ -11,8 +11,10 @@ from supportdesk.text import clean, one_line
 from tickets import policies
 from tickets.actions import _messages as messages
 from tickets.actions import life
-from tickets.models import Category, MessageKind, Priority, Status, Ticket, TicketEvent, Watcher
+from tickets.models import Category, Handover, MessageKind, Priority, Status, Ticket, TicketEvent, Watcher
 from tickets.sla import clocks
+
+MOST_TAGS = 30
 
 
 @transaction.atomic
@@ -25,6 +27,7 @@ def take(*, number: int, by: User, version: int | None = None) -> Ticket:
     ticket.assignee = by
     ticket.touch("assignee")
     TicketEvent.record(ticket, by, "taken")
+    clocks.acted(ticket, by, at=ticket.updated_at, reason=f"{by} took it")
     if ticket.status == Status.NEW:
         life.move_to_open(ticket, by)
     return ticket
@@ -48,14 +51,28 @@ def set_priority(*, number: int, by: User, priority: Priority, version: int | No
     """Change the priority; the clocks get the target of the new one."""
     ticket = Ticket.objects.visible_to(by).lock(number, version)
     policies.check_can_change(by, ticket)
-    was = Priority(ticket.priority)
-    if was == priority:
-        return ticket
-    ticket.priority = priority
-    ticket.touch("priority")
-    TicketEvent.record(ticket, by, "priority", was=was.label, to=priority.label)
-    clocks.retarget(ticket, at=timezone.now())
+    if ticket.priority != priority:
+        _prioritise(ticket, by, priority, "priority")
     return ticket
+
+
+@transaction.atomic
+def raise_priority(*, number: int, by: User, clock: str) -> Ticket:
+    """Raise the priority by one step, because a clock is breached; an urgent ticket stays so."""
+    ticket = Ticket.objects.visible_to(by).lock(number)
+    policies.check_can_change(by, ticket)
+    values = list(Priority)
+    position = values.index(Priority(ticket.priority))
+    if position:
+        _prioritise(ticket, by, values[position - 1], "breach_raised", clock=clock)
+    return ticket
+
+
+def _prioritise(ticket: Ticket, by: User, priority: Priority, event: str, **data: Any) -> None:
+    was, ticket.priority = Priority(ticket.priority), priority
+    ticket.touch("priority")
+    TicketEvent.record(ticket, by, event, was=was.label, to=priority.label, **data)
+    clocks.retarget(ticket, at=ticket.updated_at, reason=f"Priority {priority.label.lower()}")
 
 
 @transaction.atomic
@@ -67,6 +84,7 @@ def set_category(*, number: int, by: User, category: Category | None, version: i
     was, ticket.category = ticket.category, category
     ticket.touch("category")
     TicketEvent.record(ticket, by, "category", was=str(was or "none"), to=str(category or "none"))
+    clocks.retarget(ticket, at=ticket.updated_at, reason=f"Category {category or 'none'}")
     return ticket
 
 
@@ -86,31 +104,89 @@ def set_subject(*, number: int, by: User, subject: str, version: int | None = No
 
 
 @transaction.atomic
-def escalate(*, number: int, by: User, handover: str, to: Tier | None = None, version: int | None = None) -> Ticket:
-    """Hand the ticket to the next tier (or `to`) with a note of what was tried.
+def set_tags(*, number: int, by: User, tags: Iterable[str], version: int | None = None) -> Ticket:
+    """Replace the tags; they are lower case, without spaces, each once."""
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    policies.check_can_change(by, ticket)
+    wanted = sorted({tag(text) for text in tags})
+    if len(wanted) > MOST_TAGS:
+        raise Invalid(f"A ticket has {MOST_TAGS} tags at most.", fields={"tags": [f"{MOST_TAGS} at most."]})
+    if wanted == ticket.tags:
+        return ticket
+    was, ticket.tags = ticket.tags, wanted
+    ticket.touch("tags")
+    TicketEvent.record(ticket, by, "tagged", was=", ".join(was) or "none", to=", ".join(wanted) or "none")
+    clocks.retarget(ticket, at=ticket.updated_at, reason="Tags changed")
+    return ticket
 
-    The assignee is removed unless they work the new tier; the clocks get its target.
-    """
+
+def tag(text: str) -> str:
+    """One tag as it is kept: `VIP customer` becomes `vip-customer`. Raises `Invalid` for nothing or too much."""
+    name = "-".join(one_line(text).lower().lstrip("#").replace(",", " ").replace('"', " ").split())
+    if not name or len(name) > 40:
+        raise Invalid("A tag has 1 to 40 characters.", fields={"tags": ["A tag has 1 to 40 characters."]})
+    return name
+
+
+@transaction.atomic
+def escalate(
+    *,
+    number: int,
+    by: User,
+    handover: str,
+    to: Tier | None = None,
+    found: str = "",
+    runs: Sequence[dict[str, Any]] = (),
+    version: int | None = None,
+) -> Ticket:
+    """Hand the ticket to the next tier, or to `to` above it."""
     ticket = Ticket.objects.visible_to(by).lock(number, version)
     target = to or Tier.objects.filter(level__gt=ticket.tier.level).first()
     if target is None:
         raise Invalid(f"Ticket {number} is with tier {ticket.tier.level}, the last one.")
     policies.check_can_escalate(by, ticket, target)
-    handover = clean(handover).strip()
-    if not handover:
+    return hand_over(number=number, by=by, to=target, tried=handover, found=found, runs=runs)
+
+
+@transaction.atomic
+def hand_over(
+    *,
+    number: int,
+    by: User,
+    to: Tier,
+    tried: str,
+    found: str = "",
+    runs: Sequence[dict[str, Any]] = (),
+    version: int | None = None,
+    because: str = "",
+) -> Ticket:
+    """Pass the ticket to another tier, upwards or back, with what was tried and found.
+
+    The assignee is removed unless they work the new tier. The clocks get its targets, and its own
+    response clock starts. `because` names the clock whose breach did it.
+    """
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    policies.check_can_hand_over(by, ticket, to)
+    if not ticket.is_open:
+        raise Invalid(f"Ticket {number} is {ticket.get_status_display().lower()}; reopen it to hand it over.")
+    tried, found = clean(tried).strip(), clean(found).strip()
+    if not tried:
         raise Invalid("Write what was tried, for those who take over.", fields={"handover": ["Write what was tried."]})
-    was, ticket.tier = ticket.tier, target
-    if ticket.assignee and ticket.assignee.standing.level < target.level:
+    was, ticket.tier = ticket.tier, to
+    if ticket.assignee and ticket.assignee.standing.level < to.level:
         ticket.assignee = None
     ticket.touch("tier", "assignee")
-    messages.add(
-        ticket,
-        kind=MessageKind.NOTE,
-        author=by,
-        text=f"**Handover to {target}, {target.name}**\n\n{handover}",
+    row = Handover.objects.create(
+        ticket=ticket, from_tier=was, to_tier=to, by=by, tried=tried, found=found, runs=list(runs), at=ticket.updated_at
     )
-    TicketEvent.record(ticket, by, "escalated", was=str(was), to=str(target))
-    clocks.retarget(ticket, at=timezone.now())
+    title = f"**{'Handover' if row.is_escalation else 'Handed back'} to {to}, {to.name}**"
+    text = "\n\n".join([title, tried, *([f"**Found:** {found}"] if found else [])])
+    messages.add(ticket, kind=MessageKind.NOTE, author=by, text=text)
+    if because:
+        TicketEvent.record(ticket, by, "breach_escalated", was=str(was), to=str(to), clock=because)
+    else:
+        TicketEvent.record(ticket, by, "escalated" if row.is_escalation else "handed_back", was=str(was), to=str(to))
+    clocks.handed_over(ticket, at=ticket.updated_at)
     return ticket
 
 
@@ -173,7 +249,7 @@ def set_status(*, number: int, by: User, status: Status, version: int | None = N
 def update(*, number: int, by: User, version: int | None = None, **changes: Any) -> Ticket:
     """Change several properties as one: all of them or none, one version check.
 
-    `changes` may hold subject, priority, category, assignee, restricted and status, applied in
+    `changes` may hold subject, priority, category, tags, assignee, restricted and status, applied in
     this order.
     """
     ticket = Ticket.objects.visible_to(by).lock(number, version)
@@ -181,6 +257,7 @@ def update(*, number: int, by: User, version: int | None = None, **changes: Any)
         "subject": (set_subject, "subject"),
         "priority": (set_priority, "priority"),
         "category": (set_category, "category"),
+        "tags": (set_tags, "tags"),
         "assignee": (assign, "to"),
         "restricted": (set_restricted, "restricted"),
         "status": (set_status, "status"),

@@ -1,14 +1,28 @@
 """The tables of tickets, by noun."""
 
+from tickets.models.job import Job, JobState
 from tickets.models.mail import InboundEmail, Mailbox, OutboundEmail
 from tickets.models.message import Attachment, Message, MessageKind
-from tickets.models.sla import Clock, SLATimer
+from tickets.models.sla import (
+    BREACH,
+    Clock,
+    ClockEvent,
+    ClockEventKind,
+    ClockMilestone,
+    SLAPause,
+    SLAPolicy,
+    SLARevision,
+    SLATarget,
+    SLATimer,
+)
 from tickets.models.ticket import (
     OPEN_STATUSES,
     TRANSITIONS,
     Category,
     Channel,
+    Handover,
     LinkKind,
+    Organization,
     Priority,
     Requester,
     Status,
@@ -19,20 +33,32 @@ from tickets.models.ticket import (
 )
 
 __all__ = [
+    "BREACH",
     "OPEN_STATUSES",
     "TRANSITIONS",
     "Attachment",
     "Category",
     "Channel",
     "Clock",
+    "ClockEvent",
+    "ClockEventKind",
+    "ClockMilestone",
+    "Handover",
     "InboundEmail",
+    "Job",
+    "JobState",
     "LinkKind",
     "Mailbox",
     "Message",
     "MessageKind",
+    "Organization",
     "OutboundEmail",
     "Priority",
     "Requester",
+    "SLAPause",
+    "SLAPolicy",
+    "SLARevision",
+    "SLATarget",
     "SLATimer",
     "Status",
     "Ticket",

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any, Self
 
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.contrib.postgres.search import SearchVector, SearchVectorField
 from django.db import models
@@ -54,9 +55,29 @@ class Channel(models.TextChoices):
     RUNBOOK = "runbook", "runbook"
 
 
+class Organization(models.Model):
+    """A company or department that requesters belong to, by the domains of their addresses."""
+
+    name = models.CharField(max_length=120, unique=True)
+    domains = ArrayField(models.CharField(max_length=253), default=list, blank=True)
+    notes = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        # The organisation of a new requester, by domain.
+        indexes = [GinIndex(fields=["domains"], name="organization_domains")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Requester(models.Model):
     """Someone who asks for help: known by address, never signs in."""
 
+    organization = models.ForeignKey(
+        Organization, on_delete=models.SET_NULL, null=True, blank=True, related_name="requesters"
+    )
     email = models.EmailField(max_length=254)
     name = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -147,6 +168,7 @@ class Ticket(models.Model):
     requester = models.ForeignKey(Requester, on_delete=models.PROTECT, related_name="tickets")
     category = models.ForeignKey(Category, on_delete=models.SET_NULL, null=True, blank=True, related_name="tickets")
     channel = models.CharField(max_length=10, choices=Channel.choices)
+    tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)
     restricted = models.BooleanField(default=False)
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(default=timezone.now)
@@ -163,6 +185,8 @@ class Ticket(models.Model):
         output_field=SearchVectorField(),
         db_persist=True,
     )
+
+    clocks: list[Any]  # in memory only: the timers that a page shows
 
     objects = TicketQuerySet.as_manager()
 
@@ -205,6 +229,8 @@ class Ticket(models.Model):
             models.Index(fields=["status", "-updated_at"], name="ticket_status_updated"),
             # The search box of the queue.
             GinIndex(fields=["search"], name="ticket_search"),
+            # tag:vip
+            GinIndex(fields=["tags"], name="ticket_tags"),
         ]
 
     def __str__(self) -> str:
@@ -213,6 +239,12 @@ class Ticket(models.Model):
     @property
     def is_open(self) -> bool:
         return self.status in OPEN_STATUSES
+
+    @property
+    def next_clock(self) -> Any:
+        """Of `clocks`: the running one that is due first, else a paused one, else None."""
+        running = [timer for timer in self.clocks if timer.due_at is not None and not timer.is_paused]
+        return min(running, key=lambda timer: timer.due_at) if running else next(iter(self.clocks), None)
 
     @property
     def status_icon(self) -> str:
@@ -274,6 +306,38 @@ class TicketLink(models.Model):
         return f"{self.source_id} {self.kind} {self.target_id}"
 
 
+class Handover(models.Model):
+    """A ticket passed on to another tier, upwards or back, with what those who take over need to know.
+
+    `runs` are opaque references to runs of runbooks: `{"run": 12, "title": …, "url": …, "state": …}`.
+    """
+
+    ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="handovers")
+    from_tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="+")
+    to_tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="+")
+    by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    tried = models.TextField()
+    found = models.TextField(blank=True)
+    runs = models.JSONField(default=list, blank=True)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=~Q(from_tier=F("to_tier")), name="handover_moves"),
+            models.CheckConstraint(condition=~Q(tried=""), name="handover_says_what_was_tried"),
+        ]
+        # The newest handover of a ticket, and how often it moved.
+        indexes = [models.Index(fields=["ticket", "-id"], name="handover_of_ticket")]
+
+    def __str__(self) -> str:
+        return f"{self.from_tier} to {self.to_tier}"
+
+    @property
+    def is_escalation(self) -> bool:
+        return self.to_tier.level > self.from_tier.level
+
+
 # The words of the timeline. {name}s come from the event's data.
 SENTENCES = {
     "opened": "opened the ticket by {channel}",
@@ -298,7 +362,11 @@ SENTENCES = {
     "auto_reply": "sent an automatic reply, which moved nothing",
     "bounced": "reported that mail to {to} could not be delivered",
     "delivery_failed": "could not send the mail to {to}: {error}",
+    "tagged": "changed the tags from {was} to {to}",
     "breached": "noticed that {clock} was due at {due} and is breached",
+    "breach_raised": "raised the priority from {was} to {to}, because {clock} is breached",
+    "breach_escalated": "escalated from {was} to {to}, because {clock} is breached",
+    "handed_back": "handed back from {was} to {to}",
     "follow_up": "opened this as a follow-up of {of}",
     "followed_up": "opened a follow-up: {follow_up}",
     "run_started": "started the runbook {title} (run {run})",

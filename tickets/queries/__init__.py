@@ -1,22 +1,30 @@
 """What the pages and endpoints of tickets show."""
 
+from tickets.queries.clocks import bring_up_to_date, explained, tiers
 from tickets.queries.cursors import queue_cursor, ticket_cursor
 from tickets.queries.detail import Detail, ticket_detail, ticket_for
 from tickets.queries.navigation import navigation
+from tickets.queries.promises import policy_initial, promises, target_grid
 from tickets.queries.queue import Filters, QueuePage, matches, queue, queue_rows, requesters_for, with_rows
 
 __all__ = [
     "Detail",
     "Filters",
     "QueuePage",
+    "bring_up_to_date",
+    "explained",
     "matches",
     "navigation",
+    "policy_initial",
+    "promises",
     "queue",
     "queue_cursor",
     "queue_rows",
     "requesters_for",
+    "target_grid",
     "ticket_cursor",
     "ticket_detail",
     "ticket_for",
+    "tiers",
     "with_rows",
 ]

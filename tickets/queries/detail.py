@@ -3,12 +3,29 @@
 from dataclasses import dataclass
 from typing import Any
 
-from staff.models import Tier, User
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Lower
+
+from staff.models import Membership, Role, Tier, User
 from supportdesk.errors import NotFound
 from tickets import policies
-from tickets.models import TRANSITIONS, Category, Priority, SLATimer, Status, Ticket
+from tickets.models import (
+    TRANSITIONS,
+    Category,
+    Handover,
+    Priority,
+    SLAPolicy,
+    SLATimer,
+    Status,
+    Ticket,
+    TicketEvent,
+    Watcher,
+)
+from tickets.queries.clocks import bring_up_to_date
+from tickets.sla import rules
 
 # Events that a message of the conversation already shows.
+_HANDOVERS = {"escalated", "handed_back", "breach_escalated"}
 _SHOWN_AS_MESSAGES = {"replied", "noted", "received", "auto_reply"}
 
 
@@ -18,13 +35,16 @@ class Detail:
 
     ticket: Ticket
     timeline: list[tuple[str, Any]]
-    timers: list[SLATimer]
+    clocks: list[SLATimer]
+    policy: SLAPolicy | None
+    handovers: list[Handover]
     cursor: int
     statuses: list[tuple[str, str]]
     priorities: list[tuple[str, str]]
     categories: list[Category]
     assignees: list[User]
     next_tier: Tier | None
+    other_tiers: list[Tier]
     watched: bool
     can_reply: bool
     can_note: bool
@@ -34,20 +54,24 @@ class Detail:
 
 def ticket_for(user: User, number: int) -> Ticket:
     """One ticket that the user may see, or `NotFound`."""
-    found = (
-        Ticket.objects.visible_to(user)
-        .select_related("tier", "assignee", "requester", "category")
-        .filter(number=number)
-        .first()
-    )
+    found = _visible(user, number).first()
     if found is None:
         raise NotFound(f"There is no ticket {number}.")
     return found
 
 
+def _visible(user: User, number: int) -> QuerySet[Ticket]:
+    related = ("tier", "assignee", "requester", "category")
+    return Ticket.objects.visible_to(user).select_related(*related).filter(number=number)
+
+
 def ticket_detail(user: User, number: int) -> Detail:
     """The ticket page's facts."""
-    ticket = ticket_for(user, number)
+    watching = Watcher.objects.filter(ticket=OuterRef("pk"), user=user)
+    row = _visible(user, number).annotate(watched=Exists(watching)).first()
+    if row is None:
+        raise NotFound(f"There is no ticket {number}.")
+    ticket, watched = row, row.watched
     messages = ticket.messages.select_related("author", "requester").prefetch_related("attachments")
     events = list(ticket.events.all())
     entries: list[tuple[Any, str, Any]] = [(message.created_at, "message", message) for message in messages]
@@ -55,23 +79,41 @@ def ticket_detail(user: User, number: int) -> Detail:
     # At the same instant the message comes before what it caused; `sorted` keeps that order.
     entries.sort(key=lambda entry: entry[0])
     can_change = policies.can_change(user, ticket)
-    tiers = list(Tier.objects.all())
+    in_force = rules.current()
+    tiers = in_force.tiers
     return Detail(
         ticket=ticket,
         timeline=[(kind, entry) for _, kind, entry in entries],
-        timers=list(ticket.timers.order_by("id")),
+        clocks=_clocks(ticket, in_force),
+        policy=in_force.policy_for(ticket),
+        handovers=_handovers(ticket, events),
         cursor=events[-1].pk if events else 0,
         statuses=_statuses(ticket),
         priorities=Priority.choices,
-        categories=list(Category.objects.all()),
+        categories=list(in_force.categories),
         assignees=_assignees(ticket) if can_change or ticket.assignee_id == user.pk else [],
         next_tier=next((tier for tier in tiers if tier.level > ticket.tier.level), None),
-        watched=ticket.watchers.filter(user=user).exists(),
+        other_tiers=[tier for tier in tiers if tier.pk != ticket.tier_id],
+        watched=watched,
         can_reply=policies.can_reply(user, ticket) and ticket.status != Status.CLOSED,
         can_note=policies.can_note(user, ticket),
         can_change=can_change,
         can_restrict=policies.can_restrict(user, ticket),
     )
+
+
+def _clocks(ticket: Ticket, in_force: rules.Rules) -> list[SLATimer]:
+    """Every clock of the ticket, by the rules in force."""
+    ticket.clocks = list(ticket.timers.order_by("id"))
+    bring_up_to_date([ticket], in_force)
+    return ticket.clocks
+
+
+def _handovers(ticket: Ticket, events: list[TicketEvent]) -> list[Handover]:
+    """How often and why the ticket moved, newest first; asked only where its history says that it did."""
+    if not any(event.kind in _HANDOVERS for event in events):
+        return []
+    return list(ticket.handovers.select_related("from_tier", "to_tier", "by"))
 
 
 def _statuses(ticket: Ticket) -> list[tuple[str, str]]:
@@ -85,6 +127,6 @@ def _statuses(ticket: Ticket) -> list[tuple[str, str]]:
 
 def _assignees(ticket: Ticket) -> list[User]:
     """Who works the ticket's tier."""
-    people = User.objects.filter(is_active=True).prefetch_related("memberships__tier")
-    able = [person for person in people if person.standing.level >= ticket.tier.level]
-    return sorted(able, key=lambda person: person.name.lower())
+    works = Membership.objects.filter(user=OuterRef("pk"), tier__level__gte=ticket.tier.level)
+    able = User.objects.filter(Q(role=Role.ADMINISTRATOR) | Q(Exists(works), role=Role.STAFF), is_active=True)
+    return list(able.order_by(Lower("name"), "pk"))

@@ -8,12 +8,16 @@ from django.db import connection
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from staff.models import Tier, User
-from staff.policies import is_administrator
+from staff.models import User
+from staff.policies import can_see_settings, is_administrator
+from staff.queries import notifications_for
 from tickets import policies
 from tickets.models import OPEN_STATUSES, Ticket
 from tickets.queries.queue import MOST_COUNTED, in_view
+from tickets.sla import rules
 
+MOST_UNREAD = 100
+LEVELS = (1, 2, 3)  # a constraint of staff.Tier
 COUNTED_VIEWS = ("open", "mine", "unassigned", "breaching", "waiting")
 
 
@@ -28,6 +32,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         "section": section,
         "section_tier": section_tier,
         "can_open_ticket": SimpleLazyObject(lambda: policies.can_open(user)),
+        "can_see_settings": SimpleLazyObject(lambda: can_see_settings(user)),
         "is_administrator": SimpleLazyObject(lambda: is_administrator(user)),
     }
 
@@ -48,10 +53,9 @@ def _section(request: HttpRequest) -> tuple[str, int | None]:
 
 def _navigation(user: User) -> dict[str, Any]:
     """`counts` by view, and the tiers with theirs; every count stops at a limit, so it stays cheap."""
-    tiers = list(Tier.objects.all())
     visible = Ticket.objects.visible_to(user)
     sets = [in_view(visible, view, user) for view in COUNTED_VIEWS]
-    sets += [visible.filter(status__in=OPEN_STATUSES, tier=tier) for tier in tiers]
+    sets += [visible.filter(status__in=OPEN_STATUSES, tier__level=level) for level in LEVELS]
     parts: list[str] = []
     parameters: list[Any] = []
     for tickets in sets:
@@ -62,11 +66,20 @@ def _navigation(user: User) -> dict[str, Any]:
             continue
         parts.append(f"(SELECT count(*) FROM ({sql}) AS counted)")  # noqa: S608 - Django's own statement
         parameters += values
+    unread, values = (
+        notifications_for(user).filter(read_at=None).order_by().values("pk")[:MOST_UNREAD].query.sql_with_params()
+    )
+    parts.append(f"(SELECT count(*) FROM ({unread}) AS counted)")  # noqa: S608 - Django's own statement
+    parameters += values
+    parts += ["(SELECT number FROM tickets_slarevision LIMIT 1)", "(SELECT edited_at FROM tickets_slarevision LIMIT 1)"]
     with connection.cursor() as cursor:
         cursor.execute("SELECT " + ", ".join(parts), parameters)
         row = cursor.fetchone()
+    *row, waiting, number, edited_at = row
+    tiers = rules.of(number, edited_at).tiers if number else ()
     counts = [f"{MOST_COUNTED - 1}+" if count >= MOST_COUNTED else count for count in row]
     return {
+        "unread": f"{MOST_UNREAD - 1}+" if waiting >= MOST_UNREAD else waiting,
         "counts": dict(zip(COUNTED_VIEWS, counts, strict=False)),
-        "tiers": list(zip(tiers, counts[len(COUNTED_VIEWS) :], strict=True)),
+        "tiers": list(zip(tiers, counts[len(COUNTED_VIEWS) :], strict=False)),
     }

@@ -14,6 +14,7 @@ from django.utils.functional import cached_property
 from staff.models import User
 from supportdesk.text import clean
 from tickets.models import OPEN_STATUSES, Priority, Requester, SLATimer, Status, Ticket
+from tickets.queries import clocks
 
 MOST_COUNTED = 1000
 SIZES = (25, 50, 100)
@@ -171,18 +172,28 @@ def queue(user: User, filters: Filters, *, page: int | str = 1) -> QueuePage:
         tickets = tickets.filter(assignee=wanted)
     if filters.q:
         tickets = tickets.filter(matches(filters.q))
-    paginator = CappedPaginator(with_rows(tickets).order_by(*SORTS[filters.sort]), filters.size)
-    return QueuePage(filters, paginator.get_page(page), paginator.is_capped)
+    paginator = CappedPaginator(_as_rows(tickets).order_by(*SORTS[filters.sort]), filters.size)
+    found = paginator.get_page(page)
+    found.object_list = list(found.object_list)
+    clocks.bring_up_to_date(found.object_list)
+    return QueuePage(filters, found, paginator.is_capped)
 
 
 def queue_rows(user: User, numbers: list[int]) -> list[Ticket]:
     """The named tickets as rows of the queue, those the user may see."""
-    return list(with_rows(Ticket.objects.visible_to(user).filter(number__in=numbers[: max(SIZES)])))
+    rows = list(_as_rows(Ticket.objects.visible_to(user).filter(number__in=numbers[: max(SIZES)])))
+    clocks.bring_up_to_date(rows)
+    return rows
+
+
+def _as_rows(tickets: QuerySet[Ticket]) -> QuerySet[Ticket]:
+    """What a row of the queue shows: the clocks that have not stopped."""
+    return tickets.select_related("tier", "assignee", "requester").prefetch_related(clocks.SHOWN)
 
 
 def with_rows(tickets: QuerySet[Ticket]) -> QuerySet[Ticket]:
-    """What a row of the queue or of the API shows, in a fixed number of statements."""
-    timers = Prefetch("timers", SLATimer.objects.order_by("id"), to_attr="clocks")
+    """What the API shows of each ticket, in a fixed number of statements."""
+    timers: Any = Prefetch("timers", SLATimer.objects.order_by("id"), to_attr="clocks")
     return tickets.select_related("tier", "assignee", "requester").prefetch_related(timers)
 
 

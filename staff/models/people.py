@@ -135,6 +135,7 @@ class Contact(models.Model):
     email = models.EmailField()
     phone = models.CharField(max_length=40, blank=True)
     hours = models.CharField(max_length=80)
+    calendar = models.ForeignKey("staff.Calendar", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
 
     class Meta:
         ordering = ["id"]

@@ -1,4 +1,4 @@
-"""Pages and fragments of tickets."""
+"""The queue and the ticket page."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +31,7 @@ def queue(request: DeskRequest) -> HttpResponse:
         "queue": queries.queue(request.user, filters, page=request.GET.get("page", "1")),
         "filters": filters,
         "title": VIEWS[filters.view],
-        "tiers": Tier.objects.all(),
+        "tiers": queries.tiers(),
         "statuses": Status.choices,
         "priorities": Priority.choices,
         "sizes": SIZES,
@@ -62,6 +62,14 @@ def detail(request: DeskRequest, number: int) -> HttpResponse:
         "tickets/detail.html",
         {"detail": found, "ticket": found.ticket, "written": request.GET.get("text", "")},
     )
+
+
+@require_GET
+def clocks(request: DeskRequest, number: int) -> HttpResponse:
+    """What each clock runs by and what happened to it; as a page of its own without JavaScript."""
+    ticket = queries.ticket_for(request.user, number)
+    context = {"ticket": ticket, "clocks": queries.explained(ticket)}
+    return render(request, "tickets/_explained.html" if request.htmx else "tickets/explained.html", context)
 
 
 @require_GET
@@ -145,11 +153,20 @@ subject = _change("Subject changed.", lambda r: {"subject": r.POST.get("subject"
 restrict = _change(
     "Visibility changed.", lambda r: {"restricted": r.POST.get("restricted") == "yes"}, actions.set_restricted
 )
-escalate = _change(
-    "Escalated.",
-    lambda r: {"handover": r.POST.get("handover", ""), "to": _next_or_chosen_tier(r)},
-    actions.escalate,
-)
+tags = _change("Tags changed.", lambda r: {"tags": forms.tags(r.POST)}, actions.set_tags)
+
+
+@require_POST
+def escalate(request: DeskRequest, number: int) -> HttpResponse:
+    """The handover form: to a higher tier, or back to a lower one."""
+    arguments: dict[str, Any] = {"number": number, "by": request.user, "version": forms.version(request.POST)}
+    arguments |= {"found": request.POST.get("found", ""), "runs": forms.runs(request.POST)}
+    tried, to = request.POST.get("handover", ""), _next_or_chosen_tier(request)
+    if to is None:
+        actions.escalate(handover=tried, **arguments)
+    else:
+        actions.hand_over(to=to, tried=tried, **arguments)
+    return _done(request, number, "Handed over.")
 
 
 @require_POST

@@ -1,0 +1,1 @@
+"""Pages and fragments of tickets and of what is promised for them."""
