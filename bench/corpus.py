@@ -1,9 +1,11 @@
 """A seeded corpus of tickets, written with COPY. Its shape is that of a desk that is a year old."""
 
+import importlib
 import random
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 from django.db import connection
@@ -11,68 +13,36 @@ from django.db import connection
 from staff.actions import add_user
 from staff.models import Tier
 from supportdesk import guide
-from tickets.models import Category
+from tickets.models import Category, Clock, SLAPolicy, SLATarget
+from tickets.sla import rules
 
-WORDS = [
-    "order",
-    "courier",
-    "label",
-    "kanban",
-    "login",
-    "password",
-    "invoice",
-    "refund",
-    "export",
-    "import",
-    "phone",
-    "address",
-    "delay",
-    "status",
-    "column",
-    "webhook",
-    "timeout",
-    "slow",
-    "white",
-    "screen",
-    "printer",
-    "scanner",
-    "return",
-    "stock",
-    "price",
-    "discount",
-    "report",
-    "dashboard",
-    "filter",
-    "search",
-    "session",
-    "token",
-    "customer",
-    "city",
-    "hub",
-    "agent",
-    "shift",
-    "calendar",
-    "message",
-    "sms",
-    "email",
-    "workflow",
-    "rule",
-    "trigger",
-    "queue",
-    "container",
-    "deploy",
-    "image",
-    "backup",
-]
+COMMON = [
+    "order", "courier", "label", "kanban", "login", "password", "invoice", "refund", "export", "import", "phone", "address", "delay", "column",
+    "webhook", "timeout", "slow", "white", "screen", "printer", "scanner", "return", "stock", "price", "discount", "report", "dashboard", "filter",
+    "search", "session", "token", "customer", "city", "hub", "agent", "shift", "calendar", "message", "sms", "email", "workflow", "rule", "trigger",
+    "queue", "container", "deploy", "image", "backup",
+]  # fmt: skip
+_SYLLABLES = ["ba", "ko", "ri", "mu", "te", "sa", "lo", "ni", "pe", "du", "ga", "vi", "zo", "fe", "hy", "cu"]
+
+
+def _vocabulary(count: int) -> list[str]:
+    """The common words, then made-up ones that no stemmer shortens alike."""
+    made = [a + b + c + d + "x" for a in _SYLLABLES for b in _SYLLABLES for c in _SYLLABLES for d in _SYLLABLES]
+    return (COMMON + made)[:count]
+
+
+VOCABULARY = _vocabulary(30_000)
+# Zipf: the nth word comes up 1/n as often as the first.
+_CUMULATED = list(accumulate(1 / n for n in range(1, len(VOCABULARY) + 1)))
 STATUSES = ("new", "open", "waiting_on_requester", "on_hold", "resolved", "closed")
-WEIGHTS = (4, 8, 5, 3, 20, 60)  # a fifth is open
+WEIGHTS = (2, 3, 2, 1, 22, 70)  # 8 % are open
 OPEN = set(STATUSES[:4])
 PRIORITIES = ("urgent", "high", "normal", "low")
 MESSAGES_EACH = 3
 
 
 def _sentence(dice: random.Random, low: int, high: int) -> str:
-    return " ".join(dice.choices(WORDS, k=dice.randint(low, high)))
+    return " ".join(dice.choices(VOCABULARY, cum_weights=_CUMULATED, k=dice.randint(low, high)))
 
 
 class Corpus:
@@ -83,6 +53,11 @@ class Corpus:
         self.count, self.dice, self.now = count, random.Random(seed), datetime.now(UTC)
         self.tiers = {tier.level: tier.pk for tier in Tier.objects.all()}
         self.categories = list(Category.objects.values_list("pk", flat=True))
+        # One policy whose resolution target is that of the corpus, so that no clock is behind the rules.
+        fallback = SLAPolicy.objects.select_related("calendar").get(is_fallback=True)
+        self.policy, self.version = fallback.pk, fallback.calendar.current_id
+        SLATarget.objects.filter(clock=Clock.RESOLUTION).update(seconds=TARGET)
+        rules.bump()
         self.agents = [
             add_user(email=f"bench{n}@desk.example", name=f"Agent {n}", password=None, tiers=[1 + n % 3]).pk
             for n in range(30)
@@ -99,11 +74,14 @@ class Corpus:
             self._copy(cursor, "tickets_message", MESSAGE, self._messages(requesters))
             self._copy(cursor, "tickets_ticketevent", EVENT, self._events())
             self._copy(cursor, "tickets_slatimer", TIMER, self._timers())
-            for table in ("requester", "ticket", "message", "ticketevent", "slatimer"):
+            self._copy(cursor, "tickets_clockevent", LOG, self._log())
+            cursor.execute(self._words())
+            for table in ("requester", "ticket", "message", "ticketevent", "slatimer", "clockevent"):
                 cursor.execute(
                     f"SELECT setval(pg_get_serial_sequence('tickets_{table}', 'id'), max(id)) FROM tickets_{table}"
                 )
                 cursor.execute(f"VACUUM ANALYZE tickets_{table}")
+            cursor.execute("VACUUM ANALYZE tickets_tickettext")
             cursor.execute("SELECT setval('tickets_ticket_number', %s)", [1000 + self.count])
         return {"tickets": self.count, "messages": self.count * MESSAGES_EACH, "seconds": time.perf_counter() - begun}
 
@@ -124,13 +102,17 @@ class Corpus:
             is_open = status in OPEN
             age = timedelta(minutes=dice.randrange(1, 60 * 48 if is_open else 60 * 24 * 365))
             created = self.now - age
-            due = created + timedelta(minutes=dice.choice((60, 120, 180, 240))) if status == "new" else None
+            due = (
+                created + timedelta(seconds=TARGET)
+                if is_open and status not in {"waiting_on_requester", "on_hold"}
+                else None
+            )
             closed = created + timedelta(hours=5) if not is_open else None
             self.facts.append((created, status, due))
             yield (
                 n, 1000 + n, _sentence(dice, 4, 9), status, dice.choices(PRIORITIES, (1, 3, 8, 3))[0], self.tiers[dice.choice((1, 1, 1, 2, 2, 3))],
                 None if status == "new" else dice.choice(self.agents), dice.randint(1, requesters), dice.choice(self.categories), "email", False, 3,
-                created, created + timedelta(hours=1), closed, closed if status == "closed" else None, _sentence(dice, 8, 20), due,
+                created, created + timedelta(hours=1), closed, closed if status == "closed" else None, _sentence(dice, 8, 20), due, [],
             )  # fmt: skip
 
     def _messages(self, requesters: int) -> Iterator[tuple[Any, ...]]:
@@ -149,27 +131,36 @@ class Corpus:
             yield n, n, "opened", None, "Somebody", '{"channel": "email"}', 1, created
 
     def _timers(self) -> Iterator[tuple[Any, ...]]:
-        """Every clock; those of new tickets run, and none is due while the figures are taken."""
-        far = self.now + timedelta(days=365)
+        """The resolution clock of each ticket, running while it is open; none is due while the figures are taken."""
         for n, (created, status, due) in enumerate(self.facts, 1):
-            running = status == "new"
-            end = due if due else created + timedelta(hours=2)
+            is_open = status in OPEN
+            paused = status in {"waiting_on_requester", "on_hold"}
+            stopped = None if is_open else created + timedelta(hours=5)
             yield (
-                n,
-                n,
-                "first_response",
-                7200,
-                created,
-                end,
-                far if running else None,
-                None if running else created + timedelta(hours=1),
-                None,
-            )
+                n, n, "resolution", self.policy, self.version, TARGET, created, 0 if is_open else 18_000_000_000, created if is_open and not paused else None,
+                None if paused else due if is_open else created + timedelta(seconds=TARGET), due if is_open and not paused else None, stopped, None,
+            )  # fmt: skip
+
+    def _log(self) -> Iterator[tuple[Any, ...]]:
+        pk = 0
+        for n, (created, status, _) in enumerate(self.facts, 1):
+            later = [("paused", created)] if status in {"waiting_on_requester", "on_hold"} else []
+            later += [] if status in OPEN else [("stopped", created + timedelta(hours=5))]
+            pk += 1
+            yield pk, n, "started", created, TARGET, self.version, ""
+            for kind, at in later:
+                pk += 1
+                yield pk, n, kind, at, None, None, ""
+
+    def _words(self) -> str:
+        """The words of every ticket, as the migration of an older desk gathers them."""
+        return importlib.import_module("tickets.migrations.0004_ticket_text").WORDS
 
 
+TARGET = 400 * 24 * 3600  # seconds: longer than the corpus is old
 TICKET = (
     "id", "number", "subject", "status", "priority", "tier_id", "assignee_id", "requester_id", "category_id", "channel", "restricted", "version",
-    "created_at", "updated_at", "resolved_at", "closed_at", "snippet", "due_at",
+    "created_at", "updated_at", "resolved_at", "closed_at", "snippet", "due_at", "tags",
 )  # fmt: skip
 MESSAGE = (
     "id",
@@ -186,13 +177,7 @@ MESSAGE = (
 )
 EVENT = ("id", "ticket_id", "kind", "actor_id", "actor_name", "data", "version", "at")
 TIMER = (
-    "id",
-    "ticket_id",
-    "clock",
-    "target_seconds",
-    "started_at",
-    "due_at",
-    "next_action_at",
-    "stopped_at",
-    "breached_at",
-)
+    "id", "ticket_id", "clock", "policy_id", "calendar_version_id", "target_seconds", "started_at", "used_us", "running_since", "due_at", "next_action_at",
+    "stopped_at", "breached_at",
+)  # fmt: skip
+LOG = ("id", "timer_id", "kind", "at", "target_seconds", "calendar_version_id", "reason")

@@ -10,6 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from bench.corpus import VOCABULARY
 from staff.actions import add_user, create_token
 from tickets.models import Ticket
 
@@ -47,7 +48,8 @@ def run(*, rounds: int) -> list[dict[str, Any]]:
     api = Client(SERVER_NAME="localhost", headers={"Authorization": f"Token {token}"})
     highest = Ticket.objects.order_by("-number").values_list("number", flat=True)[0]
     dice = random.Random(3)
-    words = ("courier label", "white screen", "webhook timeout", "refund")
+    rare = [word for word in VOCABULARY[8000:9000:50]]
+    pairs, phrase = ("order courier", "courier label", "order label"), '"order courier"'
     new = {"requester_email": "api@bench.example", "subject": "From the bench", "text": "Created by the bench."}
     return [
         measure("queue, 25 rows", lambda: page.get("/tickets/"), rounds=rounds),
@@ -55,10 +57,15 @@ def run(*, rounds: int) -> list[dict[str, Any]]:
         measure("queue of a tier, 25 rows", lambda: page.get("/tickets/?tier=2"), rounds=rounds),
         measure("ticket", lambda: page.get(f"/tickets/{dice.randint(1001, highest)}/"), rounds=rounds),
         measure(
-            "search of all tickets",
-            lambda: page.get("/tickets/", {"view": "all", "q": dice.choice(words)}),
+            "search, a rare word", lambda: page.get("/tickets/", {"view": "all", "q": dice.choice(rare)}), rounds=rounds
+        ),
+        measure(
+            "search, two common words",
+            lambda: page.get("/tickets/", {"view": "all", "q": dice.choice(pairs)}),
             rounds=rounds,
         ),
+        measure("search, a phrase", lambda: page.get("/tickets/", {"view": "all", "q": phrase}), rounds=rounds),
+        measure("search in open tickets", lambda: page.get("/tickets/", {"q": "is:open order"}), rounds=rounds),
         measure("knowledge search", lambda: page.get("/knowledge/?q=too+many+connections"), rounds=rounds),
         measure(
             "API create", lambda: api.post("/api/v1/tickets/", new, content_type="application/json"), rounds=rounds

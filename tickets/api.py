@@ -25,6 +25,7 @@ from tickets.models import (
     Status,
     Ticket,
 )
+from tickets.policies import can_read_notes
 from tickets.sla.words import Explained
 
 
@@ -153,7 +154,10 @@ class TicketFilter(filters.FilterSet):
     requester = filters.CharFilter(field_name="requester__email", lookup_expr="iexact")
     status = filters.MultipleChoiceFilter(choices=Status.choices)
     priority = filters.MultipleChoiceFilter(choices=Priority.choices)
-    q = filters.CharFilter(method="find", label="Words of subject and last message, a number, or part of the requester")
+    q = filters.CharFilter(
+        method="find",
+        label='The query language of the search box, for example: is:open tier:2 priority>=high "exact phrase" -word',
+    )
     created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     updated_after = filters.IsoDateTimeFilter(field_name="updated_at", lookup_expr="gte")
 
@@ -162,7 +166,7 @@ class TicketFilter(filters.FilterSet):
         fields = ["status", "priority", "tier", "assignee", "requester"]
 
     def find(self, tickets: QuerySet[Ticket], name: str, value: str) -> QuerySet[Ticket]:
-        return tickets.filter(queries.matches(value))
+        return queries.picked(tickets, self.request.user, queries.understand(value[:500]))
 
 
 class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
@@ -262,7 +266,8 @@ class MessageViewSet(mixins.ListModelMixin, DeskViewSet):
         if getattr(self, "swagger_fake_view", False):
             return Message.objects.none()
         ticket = queries.ticket_for(self.request.user, int(self.kwargs["number"]))
-        return ticket.messages.select_related("author", "requester").prefetch_related("attachments")
+        messages = ticket.messages.select_related("author", "requester").prefetch_related("attachments")
+        return messages if can_read_notes(self.request.user) else messages.exclude(kind=MessageKind.NOTE)
 
     @extend_schema(request=NewMessageSerializer, responses={201: MessageSerializer}, parameters=[IDEMPOTENCY_KEY])
     def create(self, request: ApiRequest, number: str) -> Response:

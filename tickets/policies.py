@@ -39,6 +39,11 @@ def check_can_note(user: User, ticket: Ticket) -> None:
     check_can_open(user)
 
 
+def can_read_notes(user: User) -> bool:
+    """Internal notes are for people: an integration sees the public conversation only."""
+    return not user.standing.is_integration
+
+
 check_can_watch = check_can_note
 
 

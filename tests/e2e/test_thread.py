@@ -61,7 +61,8 @@ def test_from_mail_to_resolved(desk, sign_in):
     page.get_by_label("Find tickets").fill("refuses connections")
     page.get_by_role("link", name="Database refuses connections").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Database refuses connections")
-    expect(page.locator(".sla-chip[data-due]")).to_be_visible()
+    expect(page.locator(".sla-timer").filter(has_text="First response").locator(".sla-chip[data-due]")).to_be_visible()
+    expect(page.locator(".sla-timer").filter(has_text="Resolution").locator(".sla-chip[data-due]")).to_be_visible()
 
     page.get_by_role("button", name="Take").click()
     expect(page.get_by_label("Status")).to_have_value("open")
@@ -108,14 +109,28 @@ def test_a_breach_is_shown_without_a_reload(desk, sign_in):
     number = desk.mail(MAIL % (b"Soon too late", b"breach-1"))["ticket"]
     page = sign_in("tier2")
     page.goto(f"/tickets/{number}/")
-    expect(page.locator(".sla-chip.fine, .sla-chip.soon")).to_be_visible()
+    first_response = page.locator(".sla-timer").filter(has_text="First response")
+    expect(first_response.locator(".sla-chip.fine, .sla-chip.soon")).to_be_visible()
     expect(page.locator("#timeline")).not_to_contain_text("is breached")
+    # The clock of one who wrote a day ago: its log is replaced by one that began then.
+    [(timer,)] = desk.sql(
+        "SELECT s.id FROM tickets_slatimer s JOIN tickets_ticket t ON t.id = s.ticket_id WHERE number = %s AND clock = 'first_response'",
+        number,
+    )
     desk.sql(
-        "UPDATE tickets_slatimer SET started_at = now() - interval '1 day', due_at = now() - interval '1 second', "
-        "next_action_at = now() FROM tickets_ticket WHERE ticket_id = tickets_ticket.id AND number = %s", number,
-    )  # fmt: skip
+        "WITH old AS (DELETE FROM tickets_clockevent WHERE timer_id = %s RETURNING *) "
+        "INSERT INTO tickets_clockevent (timer_id, kind, at, target_seconds, calendar_version_id, reason) "
+        "SELECT timer_id, kind, at - interval '1 day', target_seconds, calendar_version_id, reason FROM old",
+        timer,
+    )
+    desk.sql(
+        "UPDATE tickets_slatimer SET started_at = started_at - interval '1 day', next_action_at = now() WHERE id = %s",
+        timer,
+    )
     expect(page.locator("#timeline")).to_contain_text("is breached", timeout=10_000)
-    expect(page.locator(".sla-chip.breached")).to_be_visible()
+    expect(first_response.locator(".sla-chip.breached")).to_be_visible()
+    page.get_by_role("link", name="Explain the clocks").click()
+    expect(page.locator("#explained")).to_contain_text("Started: 90 min, 24/7")
     assert desk.sql(
         "SELECT count(*) FROM tickets_ticketevent JOIN tickets_ticket t ON t.id = ticket_id WHERE number = %s AND kind = 'breached'",
         number,
@@ -189,7 +204,10 @@ def test_the_keyboard_alone_does_the_job(desk, sign_in):
     page.keyboard.press("e")
     page.keyboard.type("Restarted, no change.")
     page.keyboard.press("Tab")
+    page.keyboard.type("The disk is full.")
+    page.keyboard.press("Tab")
     page.keyboard.press("Enter")
+    expect(page.locator(".handover")).to_contain_text("The disk is full.")
     expect(page.locator("#timeline")).to_contain_text("escalated from Tier 2 to Tier 3")
     page.locator("body").click()
     page.keyboard.press("?")
@@ -198,7 +216,7 @@ def test_the_keyboard_alone_does_the_job(desk, sign_in):
 
 
 PAGES = [
-    "/tickets/", "/tickets/?view=all", "/tickets/?q=qqqq", "/tickets/1001/", "/tickets/new/", "/runbooks/", "/runbooks/kill-idle-connections/",
+    "/tickets/", "/tickets/?view=all", "/tickets/?q=qqqq", "/tickets/1001/", "/tickets/new/", "/settings/promises/", "/settings/promises/policies/1/", "/settings/calendars/business-hours/", "/notifications/", "/audit/", "/tickets/?q=is:nonsense", "/runbooks/", "/runbooks/kill-idle-connections/",
     "/runs/", "/knowledge/", "/knowledge/?q=connection", "/knowledge/?q=qqqqzzzz", "/knowledge/database-connection-pool-exhausted/",
     "/mail/outgoing/", "/tickets/999999/", "/accounts/logout/", "/accounts/password/change/",
 ]  # fmt: skip

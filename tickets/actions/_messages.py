@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from staff.models import User
 from supportdesk.text import clean, one_line
-from tickets.models import Attachment, Message, MessageKind, Requester, Ticket
+from tickets.models import Attachment, Message, MessageKind, Requester, Ticket, TicketText
+from tickets.models import text as text_model
 
 MOST_FILES = 200
 
@@ -47,8 +48,12 @@ def add(
     automatic: bool = False,
     files: Sequence[NewFile] = (),
     at: datetime | None = None,
+    also_words: Sequence[tuple[str, str]] = (),
 ) -> Message:
-    """Add the message and its attachments in the open transaction."""
+    """Add the message, its words to the search, and its attachments, in the open transaction.
+
+    `also_words` are other (weight, text) pairs that the ticket is found by from now on.
+    """
     message = Message.objects.create(
         ticket=ticket,
         kind=kind,
@@ -61,6 +66,12 @@ def add(
         automatic=automatic,
         created_at=at or timezone.now(),
     )
+    weights = {
+        MessageKind.REQUESTER: text_model.REQUESTER,
+        MessageKind.REPLY: text_model.REPLY,
+        MessageKind.NOTE: text_model.NOTE,
+    }
+    TicketText.add(ticket, [*also_words, (weights[kind], message.text)])
     for new in files[:MOST_FILES]:
         attachment = Attachment(
             message=message,

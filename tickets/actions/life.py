@@ -24,6 +24,7 @@ from tickets.models import (
     Ticket,
     TicketEvent,
 )
+from tickets.models import text as words
 from tickets.sla import clocks
 
 
@@ -80,6 +81,7 @@ def open_ticket(
         automatic=automatic,
         files=files,
         at=now,
+        also_words=[(words.SUBJECT, ticket.subject), (words.REQUESTER, words.who(requester.name, requester.email))],
     )
     # Nobody waits for an answer to an automatic mail; that its ticket is work to be done stays true.
     clocks.begin(ticket, [Clock.RESOLUTION] if automatic else [Clock.FIRST_RESPONSE, Clock.RESOLUTION], at=now)

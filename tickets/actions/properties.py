@@ -11,7 +11,7 @@ from supportdesk.text import clean, one_line
 from tickets import policies
 from tickets.actions import _messages as messages
 from tickets.actions import life
-from tickets.models import Category, Handover, MessageKind, Priority, Status, Ticket, TicketEvent, Watcher
+from tickets.models import Category, Handover, MessageKind, Priority, Status, Ticket, TicketEvent, TicketText, Watcher
 from tickets.sla import clocks
 
 MOST_TAGS = 30
@@ -99,6 +99,7 @@ def set_subject(*, number: int, by: User, subject: str, version: int | None = No
         return ticket
     was, ticket.subject = ticket.subject, subject
     ticket.touch("subject")
+    TicketText.rebuild(ticket)
     TicketEvent.record(ticket, by, "subject", was=was, to=subject)
     return ticket
 

@@ -15,6 +15,7 @@ from tickets.models.sla import (
     SLATarget,
     SLATimer,
 )
+from tickets.models.text import TicketText
 from tickets.models.ticket import (
     OPEN_STATUSES,
     TRANSITIONS,
@@ -64,5 +65,6 @@ __all__ = [
     "Ticket",
     "TicketEvent",
     "TicketLink",
+    "TicketText",
     "Watcher",
 ]

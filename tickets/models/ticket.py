@@ -5,7 +5,6 @@ from typing import Any, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex, OpClass
-from django.contrib.postgres.search import SearchVector, SearchVectorField
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower, Upper
@@ -179,14 +178,10 @@ class Ticket(models.Model):
     snippet = models.CharField(max_length=200, blank=True)
     # The earliest due time of the running clocks, kept by tickets.sla so that the queue can sort by it.
     due_at = models.DateTimeField(null=True, blank=True)
-    search = models.GeneratedField(
-        expression=SearchVector("subject", config="english", weight="A")
-        + SearchVector("snippet", config="english", weight="C"),
-        output_field=SearchVectorField(),
-        db_persist=True,
-    )
-
-    clocks: list[Any]  # in memory only: the timers that a page shows
+    # In memory only: the timers that a page shows, and where a search found its words.
+    clocks: list[Any]
+    marked_subject: str = ""
+    found: str = ""
 
     objects = TicketQuerySet.as_manager()
 
@@ -227,8 +222,6 @@ class Ticket(models.Model):
             # Recently updated, recently resolved: the other orders of the queue.
             models.Index(fields=["-updated_at"], name="ticket_updated"),
             models.Index(fields=["status", "-updated_at"], name="ticket_status_updated"),
-            # The search box of the queue.
-            GinIndex(fields=["search"], name="ticket_search"),
             # tag:vip
             GinIndex(fields=["tags"], name="ticket_tags"),
         ]

@@ -5,7 +5,8 @@ from tickets.queries.cursors import queue_cursor, ticket_cursor
 from tickets.queries.detail import Detail, ticket_detail, ticket_for
 from tickets.queries.navigation import navigation
 from tickets.queries.promises import policy_initial, promises, target_grid
-from tickets.queries.queue import Filters, QueuePage, matches, queue, queue_rows, requesters_for, with_rows
+from tickets.queries.queue import Filters, QueuePage, queue, queue_rows, requesters_for, with_rows
+from tickets.queries.search import picked, understand
 
 __all__ = [
     "Detail",
@@ -13,8 +14,8 @@ __all__ = [
     "QueuePage",
     "bring_up_to_date",
     "explained",
-    "matches",
     "navigation",
+    "picked",
     "policy_initial",
     "promises",
     "queue",
@@ -26,5 +27,6 @@ __all__ = [
     "ticket_detail",
     "ticket_for",
     "tiers",
+    "understand",
     "with_rows",
 ]

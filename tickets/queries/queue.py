@@ -3,20 +3,22 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
-from django.contrib.postgres.search import SearchQuery
 from django.core.paginator import Page, Paginator
-from django.db.models import Case, F, IntegerField, Prefetch, Q, QuerySet, Value, When
+from django.db.models import Case, F, IntegerField, Prefetch, QuerySet, Value, When
 from django.utils import timezone
 from django.utils.functional import cached_property
 
 from staff.models import User
 from supportdesk.text import clean
 from tickets.models import OPEN_STATUSES, Priority, Requester, SLATimer, Status, Ticket
-from tickets.queries import clocks
+from tickets.queries import clocks, search
+from tickets.query import language
+from tickets.query.language import QueryError
 
 MOST_COUNTED = 1000
+MOST_QUERY = 500
 SIZES = (25, 50, 100)
 VIEWS = {
     "open": "All open",
@@ -62,15 +64,7 @@ class Filters:
     def read(cls, parameters: Any) -> "Filters":
         """From a query string; `tier:2 status:open words` in the search box count as filters too."""
         values = {name: parameters.get(name, "").strip() for name in ("tier", "status", "priority", "assignee")}
-        words, ignored = [], []
-        for word in clean(parameters.get("q", "")[:300]).split():
-            name, colon, value = word.partition(":")
-            if name == "is" and value in VIEWS:
-                values["view"] = value
-            elif colon and name in values:
-                values[name] = value
-            else:
-                words.append(word)
+        q, ignored = clean(parameters.get("q", "")[:MOST_QUERY]).strip(), []
         allowed = {"tier": {"1", "2", "3"}, "status": set(Status.values), "priority": set(Priority.values)}
         for name, choices in allowed.items():
             if values[name] and values[name] not in choices:
@@ -82,13 +76,13 @@ class Filters:
             parameters.get("sort", ""),
             parameters.get("size", ""),
         )
-        view = values.pop("view", view if view in VIEWS else "open")
+        view = view if view in VIEWS else "open"
         default_sort = "-updated" if view in {"resolved", "all"} else "due"
         return cls(
             **values,
             view=view,
-            q=" ".join(words),
-            sort=sort if sort in SORTS else default_sort,
+            q=q,
+            sort=sort if sort in SORTS or sort == "relevance" else ("" if q else default_sort),
             size=int(size) if size.isdecimal() and int(size) in SIZES else 25,
             ignored=tuple(ignored),
         )
@@ -114,11 +108,13 @@ class QueuePage:
     filters: Filters
     page: "Page[Any]"
     capped: bool
+    error: str = ""
+    sort: str = "due"
 
     @property
     def groups(self) -> Iterator[tuple[str, str, list[Ticket]]]:
         """(dot colour, heading, tickets) in order; one group without heading for other orders."""
-        if self.filters.sort != "due":
+        if self.sort != "due":
             yield "", "", list(self.page)
             return
         now = timezone.now()
@@ -155,8 +151,26 @@ def in_view(tickets: QuerySet[Ticket], view: str, user: User) -> QuerySet[Ticket
 
 
 def queue(user: User, filters: Filters, *, page: int | str = 1) -> QueuePage:
-    """One page of what the user may see, filtered and sorted."""
-    tickets = in_view(Ticket.objects.visible_to(user), filters.view, user)
+    """One page of what the user may see, filtered and sorted. A query that is not understood shows nothing and why."""
+    try:
+        asked = search.understand(filters.q)
+        tickets = _filtered(user, filters, asked)
+        if asked.words is None:
+            paginator: CappedPaginator = CappedPaginator(tickets.order_by(*SORTS[filters.sort or "due"]), filters.size)
+            return _page(filters, paginator, page, filters.sort or "due")
+        return _found(user, filters, asked, tickets, page)
+    except QueryError as error:
+        empty = CappedPaginator(Ticket.objects.none().order_by("pk"), filters.size)
+        return QueuePage(filters, empty.get_page(1), False, error=str(error))
+
+
+def _filtered(user: User, filters: Filters, asked: search.Asked) -> QuerySet[Ticket]:
+    number = filters.q.removeprefix("#")
+    if number.isdecimal() and len(number) < 18:
+        return _as_rows(Ticket.objects.visible_to(user).filter(number=int(number)))
+    # A query that names a status or an age of its own is not narrowed to the view.
+    view = "all" if filters.view == "open" and language.names(asked.node) & {"is", "status"} else filters.view
+    tickets = in_view(Ticket.objects.visible_to(user), view, user)
     if filters.tier:
         tickets = tickets.filter(tier__level=int(filters.tier))
     if filters.status:
@@ -164,19 +178,38 @@ def queue(user: User, filters: Filters, *, page: int | str = 1) -> QueuePage:
     if filters.priority:
         tickets = tickets.filter(priority=filters.priority)
     if filters.assignee:
-        wanted = (
-            {"me": user.pk, "none": None}.get(filters.assignee)
-            if filters.assignee in {"me", "none"}
-            else int(filters.assignee)
-        )
-        tickets = tickets.filter(assignee=wanted)
-    if filters.q:
-        tickets = tickets.filter(matches(filters.q))
-    paginator = CappedPaginator(_as_rows(tickets).order_by(*SORTS[filters.sort]), filters.size)
+        who = {"me": user.pk, "none": None}
+        tickets = tickets.filter(assignee=who[filters.assignee] if filters.assignee in who else int(filters.assignee))
+    return _as_rows(search.picked(tickets, user, asked))
+
+
+def _found(user: User, filters: Filters, asked: search.Asked, tickets: QuerySet[Ticket], page: int | str) -> QueuePage:
+    """A page of a search for words: the best of the newest matches, or those in another order."""
+    assert asked.words is not None  # noqa: S101 - asked by the caller
+    keys = search.newest(tickets)
+    capped, keys = len(keys) > search.MOST_MATCHES, keys[: search.MOST_MATCHES]
+    sort = filters.sort or "relevance"
+    paginator = Paginator(keys, filters.size)
+    shown = paginator.get_page(page)
+    start = (shown.number - 1) * filters.size
+    if sort == "relevance":
+        wanted = search.by_relevance(keys, asked.words, start=start, size=filters.size)
+    else:
+        ordered = Ticket.objects.filter(pk__in=keys).order_by(*SORTS[sort])
+        wanted = list(ordered.values_list("pk", flat=True)[start : start + filters.size])
+    rows = {ticket.pk: ticket for ticket in _as_rows(Ticket.objects.filter(pk__in=wanted))}
+    found = [rows[pk] for pk in wanted if pk in rows]
+    search.highlight(found, asked.words, user)
+    clocks.bring_up_to_date(found)
+    shown.object_list = cast(Any, found)
+    return QueuePage(filters, shown, capped, sort=sort)
+
+
+def _page(filters: Filters, paginator: CappedPaginator, page: int | str, sort: str) -> QueuePage:
     found = paginator.get_page(page)
     found.object_list = list(found.object_list)
     clocks.bring_up_to_date(found.object_list)
-    return QueuePage(filters, found, paginator.is_capped)
+    return QueuePage(filters, found, paginator.is_capped, sort=sort)
 
 
 def queue_rows(user: User, numbers: list[int]) -> list[Ticket]:
@@ -195,17 +228,6 @@ def with_rows(tickets: QuerySet[Ticket]) -> QuerySet[Ticket]:
     """What the API shows of each ticket, in a fixed number of statements."""
     timers: Any = Prefetch("timers", SLATimer.objects.order_by("id"), to_attr="clocks")
     return tickets.select_related("tier", "assignee", "requester").prefetch_related(timers)
-
-
-def matches(text: str) -> Q:
-    """A ticket number, words of subject and last message, or part of the requester's name or address."""
-    number = text.removeprefix("#")
-    if number.isdecimal() and len(number) < 18:
-        return Q(number=int(number))
-    people = Requester.objects.filter(Q(email__icontains=text) | Q(name__icontains=text)).values_list("pk", flat=True)[
-        :50
-    ]
-    return Q(search=SearchQuery(text, search_type="websearch", config="english")) | Q(requester__in=list(people))
 
 
 def requesters_for(user: User) -> QuerySet[Requester]:
