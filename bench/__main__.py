@@ -104,11 +104,19 @@ def main() -> int:
         "--sizes", default="10000,100000", help="corpus sizes to load one after the other; 0 measures what is there"
     )
     pages.add_argument("--rounds", type=int, default=100)
+    sla = commands.add_parser("sla", help="the sweep with very many running clocks; empties the ticket tables")
+    sla.add_argument("--clocks", type=int, default=1_000_000)
+    sla.add_argument("--due", type=int, default=10_000)
+    sla.add_argument("--rounds", type=int, default=100)
     options = parser.parse_args()
     with database(options.data):
         _django(options.data)
         if options.command == "load":
             _load(options.tickets)
+        elif options.command == "sla":
+            from bench import sla as clocks
+
+            clocks.run(options.clocks, options.due, options.rounds)
         else:
             _pages([int(size) for size in options.sizes.split(",")], options.rounds)
     return 0

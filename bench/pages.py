@@ -48,7 +48,7 @@ def run(*, rounds: int) -> list[dict[str, Any]]:
     api = Client(SERVER_NAME="localhost", headers={"Authorization": f"Token {token}"})
     highest = Ticket.objects.order_by("-number").values_list("number", flat=True)[0]
     dice = random.Random(3)
-    rare = [word for word in VOCABULARY[8000:9000:50]]
+    rare = VOCABULARY[8000:9000:50]
     pairs, phrase = ("order courier", "courier label", "order label"), '"order courier"'
     new = {"requester_email": "api@bench.example", "subject": "From the bench", "text": "Created by the bench."}
     return [

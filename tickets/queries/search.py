@@ -9,7 +9,7 @@ from django.db.models import F, Func, QuerySet, TextField, Value
 
 from staff.models import User
 from supportdesk.templatetags.desk import MARK_END, MARK_START
-from tickets.models import Message, MessageKind, Ticket
+from tickets.models import Message, MessageKind, Ticket, TicketText
 from tickets.policies import can_read_notes
 from tickets.query.compile import CONFIG, Compiler, words_of
 from tickets.query.language import Node, parse
@@ -56,8 +56,8 @@ def newest(tickets: QuerySet[Ticket], *, most: int = MOST_MATCHES) -> list[int]:
 
 def by_relevance(keys: Sequence[int], words: SearchQuery, *, start: int, size: int) -> list[int]:
     """One page of the keys, best match first, then newest; weights 1 for the subject to 0.15 for notes."""
-    rank = SearchRank(F("text__search"), words, weights=_WEIGHTS)
-    best = Ticket.objects.filter(pk__in=keys).annotate(rank=rank).order_by("-rank", "-pk")
+    rank = SearchRank(F("search"), words, weights=_WEIGHTS)
+    best = TicketText.objects.filter(pk__in=keys).annotate(rank=rank).order_by("-rank", "-pk")
     return list(best.values_list("pk", flat=True)[start : start + size])
 
 
