@@ -81,12 +81,13 @@ class TicketSerializer(serializers.ModelSerializer):
     assignee = serializers.SlugRelatedField(slug_field="email", read_only=True)
     category = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     requester = RequesterSerializer(read_only=True)
+    merged_into = serializers.SlugRelatedField(slug_field="number", read_only=True)
     timers = TimerSerializer(many=True, read_only=True, source="clocks")
 
     class Meta:
         model = Ticket
         fields = [
-            "number", "subject", "status", "priority", "tier", "assignee", "requester", "category", "channel", "tags", "restricted",
+            "number", "subject", "status", "priority", "tier", "assignee", "requester", "category", "channel", "tags", "restricted", "merged_into",
             "version", "created_at", "updated_at", "resolved_at", "closed_at", "due_at", "timers",
         ]  # fmt: skip
 
@@ -125,6 +126,17 @@ class EscalateSerializer(serializers.Serializer):
     handover = serializers.CharField(max_length=20_000, help_text="What was tried, for those who take over.")
     found = serializers.CharField(max_length=20_000, required=False, default="", allow_blank=True)
     tier = serializers.SlugRelatedField(slug_field="level", queryset=Tier.objects.all(), required=False)
+
+
+class MergeSerializer(serializers.Serializer):
+    into = serializers.IntegerField(min_value=1, max_value=10**17, help_text="The number of the ticket that goes on.")
+
+
+class SplitSerializer(serializers.Serializer):
+    message = serializers.IntegerField(
+        min_value=1, max_value=10**17, help_text="A message of the requester on this ticket."
+    )
+    subject = serializers.CharField(max_length=300, required=False, default="", allow_blank=True)
 
 
 class AttachmentSerializer(serializers.ModelSerializer):
@@ -183,7 +195,7 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
     def get_queryset(self) -> QuerySet[Ticket]:
         if getattr(self, "swagger_fake_view", False):
             return Ticket.objects.none()
-        return queries.with_rows(Ticket.objects.visible_to(self.request.user)).select_related("category")
+        return queries.with_rows(Ticket.objects.visible_to(self.request.user)).select_related("category", "merged_into")
 
     def _answer(self, number: int, code: int = status.HTTP_200_OK) -> Response:
         ticket = self.get_queryset().get(number=number)
@@ -253,6 +265,32 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
             arguments = {"to": data["tier"], "tried": data["handover"], "found": data["found"]}
             actions.hand_over(number=int(number), by=request.user, **arguments)
         return self._answer(int(number))
+
+    @extend_schema(request=MergeSerializer, responses=TicketSerializer, parameters=[IDEMPOTENCY_KEY])
+    @action(detail=True, methods=["post"])
+    def merge(self, request: ApiRequest, number: str) -> Response:
+        """Merge into another ticket; answers with that one."""
+        queries.ticket_for(request.user, int(number))
+        serializer = MergeSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        into = serializer.validated_data["into"]
+        return self._answer(actions.merge(number=int(number), into=into, by=request.user).number)
+
+    @extend_schema(request=None, responses=TicketSerializer, parameters=[IDEMPOTENCY_KEY])
+    @action(detail=True, methods=["post"])
+    def unmerge(self, request: ApiRequest, number: str) -> Response:
+        """Take back the merge of this ticket."""
+        return self._answer(actions.unmerge(number=int(number), by=request.user).number)
+
+    @extend_schema(request=SplitSerializer, responses={201: TicketSerializer}, parameters=[IDEMPOTENCY_KEY])
+    @action(detail=True, methods=["post"])
+    def split(self, request: ApiRequest, number: str) -> Response:
+        """Make a ticket of its own of one message; answers with the new one."""
+        queries.ticket_for(request.user, int(number))
+        serializer = SplitSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        made = actions.split(number=int(number), by=request.user, **serializer.validated_data)
+        return self._answer(made.number, status.HTTP_201_CREATED)
 
 
 class MessageViewSet(mixins.ListModelMixin, DeskViewSet):

@@ -99,6 +99,14 @@ def runs(data: Any) -> list[dict[str, Any]]:
     return found
 
 
+def ticket_number(data: Mapping[str, Any], name: str) -> int:
+    """A number that somebody typed, with or without #."""
+    text = str(data.get(name, "")).strip().removeprefix("#")
+    if not text.isdecimal() or len(text) > 17:
+        raise Invalid("Write a number, for example 1042.", fields={name: ["Write a number, for example 1042."]})
+    return int(text)
+
+
 class PolicyForm(forms.Form):
     """A policy without its targets."""
 

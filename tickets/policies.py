@@ -77,6 +77,12 @@ def check_can_escalate(user: User, ticket: Ticket, to: Tier) -> None:
         raise NotPermitted(f"Ticket {ticket.number} is already with tier {ticket.tier.level}.")
 
 
+def check_can_merge(user: User, ticket: Ticket) -> None:
+    """Merge, take back a merge: own tickets, and tickets of tier <= n."""
+    if ticket.assignee_id != user.pk or user.standing.reads_only or user.standing.is_integration:
+        _check_works_tier(user, ticket, "merge")
+
+
 def check_can_hand_over(user: User, ticket: Ticket, to: Tier) -> None:
     """Whoever works the ticket's tier passes it on, upwards or back."""
     _check_works_tier(user, ticket, "hand over")
@@ -115,6 +121,10 @@ def can_reply(user: User, ticket: Ticket) -> bool:
 
 def can_change(user: User, ticket: Ticket) -> bool:
     return _allowed(lambda: check_can_change(user, ticket))
+
+
+def can_merge(user: User, ticket: Ticket) -> bool:
+    return _allowed(lambda: check_can_merge(user, ticket))
 
 
 def can_restrict(user: User, ticket: Ticket) -> bool:

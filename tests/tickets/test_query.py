@@ -212,6 +212,12 @@ def test_a_query_that_names_a_status_is_not_narrowed_to_the_open_ones(desk, tier
     assert [row.number for row in queue(tier2, Filters.read({"q": "is:resolved"})).page] == [desk["old"]]
 
 
+def test_a_bare_number_jumps_to_its_ticket(desk, tier2, browser_of):
+    response = browser_of(tier2).get(f"/tickets/?q=%23{desk['orders']}")
+    assert response["Location"] == f"/tickets/{desk['orders']}/"
+    assert browser_of(tier2).get("/tickets/?q=99999999").status_code == 404
+
+
 def test_a_very_long_message_is_kept_and_found_by_its_beginning(db):
     made, _ = actions.open_ticket(
         by=None,

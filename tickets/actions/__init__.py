@@ -1,6 +1,7 @@
 """Every write to a ticket, by theme."""
 
 from tickets.actions.conversation import note, receive, reply
+from tickets.actions.joining import merge, split, unmerge
 from tickets.actions.life import close, hold, open_ticket, reopen, resolve, wait_on_requester
 from tickets.actions.promises import (
     delete_policy,
@@ -39,6 +40,7 @@ __all__ = [
     "load_categories",
     "load_mailboxes",
     "load_promises",
+    "merge",
     "note",
     "open_ticket",
     "preview_policy",
@@ -57,8 +59,10 @@ __all__ = [
     "set_status",
     "set_subject",
     "set_tags",
+    "split",
     "sweep_sla",
     "take",
+    "unmerge",
     "unwatch",
     "update",
     "wait_on_requester",

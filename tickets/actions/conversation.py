@@ -100,7 +100,7 @@ def receive(
     A waiting, held or resolved ticket opens; on a closed one a linked follow-up opens. An automatic
     message is kept and moves nothing.
     """
-    ticket = Ticket.objects.lock(Ticket.objects.values_list("number", flat=True).get(pk=ticket_id))
+    meant, ticket = _heir(ticket_id)
     if ticket.status == Status.CLOSED and not automatic:
         return _follow_up(ticket, requester, text, html, quoted, message_id, subject, files)
     message = messages.add(
@@ -114,6 +114,8 @@ def receive(
         automatic=automatic,
         files=files,
     )
+    if meant != ticket.pk:
+        Message.objects.filter(pk=message.pk).update(addressed_to=meant)
     if automatic:
         TicketEvent.record(ticket, requester, "auto_reply", message=message.pk)
         return ticket, message
@@ -123,6 +125,27 @@ def receive(
     clocks.requester_wrote(ticket, at=message.created_at)
     Ticket.objects.filter(pk=ticket.pk).update(updated_at=timezone.now(), snippet=one_line(text))
     return ticket, message
+
+
+def _heir(ticket_id: int) -> tuple[int, Ticket]:
+    """Lock the ticket, or the one that it was merged into; also returns the merged one that was meant."""
+    while True:
+        last = _end_of_chain(ticket_id)
+        # One lock only: merges lock in the order of keys. Taking back a merge needs the lock of its target, so
+        # a chain that still ends here once we hold it stays.
+        save = transaction.savepoint()
+        ticket = Ticket.objects.lock(Ticket.objects.values_list("number", flat=True).get(pk=last))
+        if _end_of_chain(ticket_id) == last:
+            transaction.savepoint_commit(save)
+            return ticket_id, ticket
+        transaction.savepoint_rollback(save)
+
+
+def _end_of_chain(ticket_id: int) -> int:
+    """The ticket that mail to this one goes to, over any number of merges."""
+    while (into := Ticket.objects.values_list("merged_into", flat=True).get(pk=ticket_id)) is not None:
+        ticket_id = into
+    return ticket_id
 
 
 def _follow_up(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -59,7 +60,7 @@ def open_ticket(
     if missing and by is not None:
         raise Invalid("A ticket needs a subject and a text.", fields=missing)
     requester = find_requester(requester_email, requester_name)
-    ticket = Ticket.objects.create(
+    ticket = new_ticket(
         subject=subject or "(no subject)",
         priority=priority,
         tier=tier,
@@ -67,7 +68,6 @@ def open_ticket(
         category=category,
         channel=channel,
         created_at=now,
-        updated_at=now,
         snippet=one_line(text),
     )
     message = messages.add(
@@ -87,6 +87,11 @@ def open_ticket(
     clocks.begin(ticket, [Clock.RESOLUTION] if automatic else [Clock.FIRST_RESPONSE, Clock.RESOLUTION], at=now)
     TicketEvent.record(ticket, by or requester, "opened", at=now, channel=Channel(channel).label)
     return ticket, message
+
+
+def new_ticket(*, created_at: datetime, **fields: Any) -> Ticket:
+    """A row of its own, without messages, clocks or history: the caller adds them in the same transaction."""
+    return Ticket.objects.create(created_at=created_at, updated_at=created_at, **fields)
 
 
 def find_requester(email: str, name: str = "") -> Requester:
@@ -137,6 +142,8 @@ def reopen(*, number: int, by: User, version: int | None = None) -> Ticket:
     """Open a resolved or closed ticket again."""
     ticket = Ticket.objects.visible_to(by).lock(number, version)
     policies.check_can_change(by, ticket)
+    if ticket.merged_into is not None:
+        raise Invalid(f"Ticket {number} was merged into {ticket.merged_into.number}; take that back instead.")
     if ticket.is_open:
         raise Invalid(f"Ticket {number} is not resolved, so there is nothing to reopen.")
     move_to_open(ticket, by)

@@ -27,6 +27,8 @@ class Message(models.Model):
     automatic = models.BooleanField(default=False)
     # The RFC 5322 Message-ID without angle brackets, for threading; ours is fixed before sending.
     rfc_id = models.CharField(max_length=998, blank=True)
+    # The merged ticket that it was meant for, so that it goes there when the merge is taken back.
+    addressed_to = models.ForeignKey(Ticket, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

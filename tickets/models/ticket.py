@@ -121,12 +121,19 @@ class TicketQuerySet(models.QuerySet["Ticket"]):
             return self.filter(restricted=False)
         if not standing.level:
             return self.none()
-        return self.filter(
-            Q(restricted=False)
-            | Q(assignee=user)
-            | Q(tier__level__in=standing.lead_levels)
-            | Q(pk__in=Watcher.objects.filter(user=user).values("ticket"))
-        )
+        mine = Q(restricted=False) | Q(assignee=user) | Q(pk__in=Watcher.objects.filter(user=user).values("ticket"))
+        if standing.lead_levels:
+            mine |= Q(tier__in=Tier.objects.filter(level__in=standing.lead_levels).values("pk"))
+        return self.filter(mine)
+
+    def halves_visible_to(self, user: User) -> tuple[Self, Self]:
+        """What the user may see in two sets without overlap: all that is not restricted, and the restricted rest.
+
+        For counting: the first is answered from an index alone, the second is small.
+        """
+        standing = user.standing
+        reaches = standing.is_administrator or standing.reads_only or standing.is_integration or standing.level
+        return self.filter(restricted=False) if reaches else self.none(), self.visible_to(user).filter(restricted=True)
 
     def open(self) -> Self:
         return self.filter(status__in=OPEN_STATUSES)
@@ -138,7 +145,7 @@ class TicketQuerySet(models.QuerySet["Ticket"]):
         with what it had read before, so that a ticket escalated meanwhile would seem to be gone.
         """
         locked = Ticket.objects.select_for_update().filter(number=number).values_list("pk", flat=True).first()
-        related = ("tier", "assignee", "requester", "category")
+        related = ("tier", "assignee", "requester", "category", "merged_into")
         ticket = self.filter(pk=locked).select_related(*related).first() if locked else None
         if ticket is None:
             raise NotFound(f"There is no ticket {number}.")
@@ -178,6 +185,7 @@ class Ticket(models.Model):
     snippet = models.CharField(max_length=200, blank=True)
     # The earliest due time of the running clocks, kept by tickets.sla so that the queue can sort by it.
     due_at = models.DateTimeField(null=True, blank=True)
+    merged_into = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="merged")
     # In memory only: the timers that a page shows, and where a search found its words.
     clocks: list[Any]
     marked_subject: str = ""
@@ -194,6 +202,10 @@ class Ticket(models.Model):
                 condition=~Q(status=Status.CLOSED) | Q(closed_at__isnull=False), name="ticket_closed_at"
             ),
             models.CheckConstraint(condition=~Q(subject=""), name="ticket_has_subject"),
+            models.CheckConstraint(
+                condition=Q(merged_into=None) | (Q(status=Status.CLOSED) & ~Q(merged_into=F("pk"))),
+                name="ticket_merged_is_closed",
+            ),
         ]
         indexes = [
             # The queue's default order over open tickets; ties break by number.
@@ -222,6 +234,13 @@ class Ticket(models.Model):
             # Recently updated, recently resolved: the other orders of the queue.
             models.Index(fields=["-updated_at"], name="ticket_updated"),
             models.Index(fields=["status", "-updated_at"], name="ticket_status_updated"),
+            # Counts of open tickets in the navigation and above the queue, from the index alone.
+            models.Index(
+                fields=["tier", "assignee", "status"],
+                name="ticket_open_counts",
+                condition=Q(status__in=OPEN_STATUSES, restricted=False),
+            ),
+            models.Index(fields=["status", "id"], name="ticket_restricted", condition=Q(restricted=True)),
             # tag:vip
             GinIndex(fields=["tags"], name="ticket_tags"),
         ]
@@ -280,10 +299,11 @@ class Watcher(models.Model):
 
 class LinkKind(models.TextChoices):
     FOLLOW_UP = "follow_up", "Follow-up of"
+    SPLIT = "split", "Split off"
 
 
 class TicketLink(models.Model):
-    """`source` is a follow-up of `target`."""
+    """`source` is a follow-up of `target`, or was split off it."""
 
     source = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="links")
     target = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="linked_from")
@@ -297,6 +317,28 @@ class TicketLink(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source_id} {self.kind} {self.target_id}"
+
+
+class MergeRecord(models.Model):
+    """A merge and all that it moved (`kept`: keys of messages, watchers, clocks, and what the source was), to undo it."""
+
+    source = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="merges")
+    target = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="merges_in")
+    by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+    kept = models.JSONField()
+    undone_at = models.DateTimeField(null=True, blank=True)
+    undone_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["source"], name="merge_in_force_once", condition=Q(undone_at=None)),
+            models.CheckConstraint(condition=~Q(source=F("target")), name="merge_not_itself"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source_id} into {self.target_id}"
 
 
 class Handover(models.Model):
@@ -359,6 +401,12 @@ SENTENCES = {
     "breached": "noticed that {clock} was due at {due} and is breached",
     "breach_raised": "raised the priority from {was} to {to}, because {clock} is breached",
     "breach_escalated": "escalated from {was} to {to}, because {clock} is breached",
+    "merged": "merged this ticket into {into}",
+    "merged_in": "merged ticket {source} into this one",
+    "unmerged": "took back the merge into {into}",
+    "unmerged_from": "took back the merge of ticket {source}",
+    "split_from": "split this off ticket {of}",
+    "split": "split a message off as ticket {to}",
     "handed_back": "handed back from {was} to {to}",
     "follow_up": "opened this as a follow-up of {of}",
     "followed_up": "opened a follow-up: {follow_up}",

@@ -50,6 +50,7 @@ class Detail:
     can_note: bool
     can_change: bool
     can_restrict: bool
+    can_merge: bool
 
 
 def ticket_for(user: User, number: int) -> Ticket:
@@ -61,7 +62,7 @@ def ticket_for(user: User, number: int) -> Ticket:
 
 
 def _visible(user: User, number: int) -> QuerySet[Ticket]:
-    related = ("tier", "assignee", "requester", "category")
+    related = ("tier", "assignee", "requester", "category", "merged_into")
     return Ticket.objects.visible_to(user).select_related(*related).filter(number=number)
 
 
@@ -98,6 +99,7 @@ def ticket_detail(user: User, number: int) -> Detail:
         can_reply=policies.can_reply(user, ticket) and ticket.status != Status.CLOSED,
         can_note=policies.can_note(user, ticket),
         can_change=can_change,
+        can_merge=policies.can_merge(user, ticket),
         can_restrict=policies.can_restrict(user, ticket),
     )
 

@@ -5,10 +5,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
+from django.db.models import QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from staff.models import User
+from staff.models import Tier, User
 from staff.policies import can_see_settings, is_administrator
 from staff.queries import notifications_for
 from tickets import policies
@@ -51,21 +52,27 @@ def _section(request: HttpRequest) -> tuple[str, int | None]:
     return asked.get("view", ["open"])[0], None
 
 
+def _count(tickets: QuerySet[Ticket]) -> tuple[str, tuple[Any, ...]]:
+    """A subquery that counts to the limit, with its parameters."""
+    try:
+        sql, values = tickets.order_by().values("status")[:MOST_COUNTED].query.sql_with_params()
+    except EmptyResultSet:
+        return "0", ()
+    return f"(SELECT count(*) FROM ({sql}) AS counted)", values  # noqa: S608 - Django's own statement
+
+
 def _navigation(user: User) -> dict[str, Any]:
     """`counts` by view, and the tiers with theirs; every count stops at a limit, so it stays cheap."""
-    visible = Ticket.objects.visible_to(user)
-    sets = [in_view(visible, view, user) for view in COUNTED_VIEWS]
-    sets += [visible.filter(status__in=OPEN_STATUSES, tier__level=level) for level in LEVELS]
+    halves = Ticket.objects.halves_visible_to(user)
+    sets = [[in_view(half, view, user) for half in halves] for view in COUNTED_VIEWS]
+    tiers_of = [Subquery(Tier.objects.filter(level=level).values("pk")[:1]) for level in LEVELS]
+    sets += [[half.filter(status__in=OPEN_STATUSES, tier=tier) for half in halves] for tier in tiers_of]
     parts: list[str] = []
     parameters: list[Any] = []
-    for tickets in sets:
-        try:
-            sql, values = tickets.order_by().values("pk")[:MOST_COUNTED].query.sql_with_params()
-        except EmptyResultSet:
-            parts.append("0")
-            continue
-        parts.append(f"(SELECT count(*) FROM ({sql}) AS counted)")  # noqa: S608 - Django's own statement
-        parameters += values
+    for pair in sets:
+        counted = [_count(half) for half in pair]
+        parts.append(f"least({MOST_COUNTED}, {' + '.join(sql for sql, _ in counted)})")
+        parameters += [value for _, values in counted for value in values]
     unread, values = (
         notifications_for(user).filter(read_at=None).order_by().values("pk")[:MOST_UNREAD].query.sql_with_params()
     )

@@ -1,16 +1,16 @@
 """The queue: filters, order, pages. Its cost follows the page, not the number of tickets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Case, F, IntegerField, Prefetch, QuerySet, Value, When
+from django.db.models import Case, F, IntegerField, Prefetch, QuerySet, Subquery, Value, When
 from django.utils import timezone
 from django.utils.functional import cached_property
 
-from staff.models import User
+from staff.models import Tier, User
 from supportdesk.text import clean
 from tickets.models import OPEN_STATUSES, Priority, Requester, SLATimer, Status, Ticket
 from tickets.queries import clocks, search
@@ -87,14 +87,25 @@ class Filters:
             ignored=tuple(ignored),
         )
 
+    @property
+    def number(self) -> int | None:
+        """The ticket that a bare number in the search box names."""
+        text = self.q.removeprefix("#")
+        return int(text) if text.isdecimal() and text.isascii() and len(text) < 18 else None
+
 
 class CappedPaginator(Paginator):
-    """Counts to a limit only: a page does not become slow because there are many."""
+    """Counts to a limit only: a page does not become slow because there are many.
+
+    `counted` are sets without overlap that together are the rows, cheaper to count.
+    """
+
+    counted: Sequence[QuerySet[Any]] = ()
 
     @cached_property
     def count(self) -> int:
-        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
-        return rows.order_by()[:MOST_COUNTED].count()
+        sets = self.counted or [cast(QuerySet[Any], self.object_list)]
+        return min(MOST_COUNTED, sum(rows.order_by()[:MOST_COUNTED].count() for rows in sets))
 
     @property
     def is_capped(self) -> bool:
@@ -153,10 +164,12 @@ def in_view(tickets: QuerySet[Ticket], view: str, user: User) -> QuerySet[Ticket
 def queue(user: User, filters: Filters, *, page: int | str = 1) -> QueuePage:
     """One page of what the user may see, filtered and sorted. A query that is not understood shows nothing and why."""
     try:
-        asked = search.understand(filters.q)
-        tickets = _filtered(user, filters, asked)
+        asked = search.understand("" if filters.number is not None else filters.q)
+        tickets = _as_rows(_filtered(Ticket.objects.visible_to(user), user, filters, asked))
         if asked.words is None:
             paginator: CappedPaginator = CappedPaginator(tickets.order_by(*SORTS[filters.sort or "due"]), filters.size)
+            halves = Ticket.objects.halves_visible_to(user)
+            paginator.counted = [_filtered(half, user, filters, asked).values("status") for half in halves]
             return _page(filters, paginator, page, filters.sort or "due")
         return _found(user, filters, asked, tickets, page)
     except QueryError as error:
@@ -164,15 +177,16 @@ def queue(user: User, filters: Filters, *, page: int | str = 1) -> QueuePage:
         return QueuePage(filters, empty.get_page(1), False, error=str(error))
 
 
-def _filtered(user: User, filters: Filters, asked: search.Asked) -> QuerySet[Ticket]:
-    number = filters.q.removeprefix("#")
-    if number.isdecimal() and len(number) < 18:
-        return _as_rows(Ticket.objects.visible_to(user).filter(number=int(number)))
+def _filtered(
+    tickets: QuerySet[Ticket], user: User, filters: Filters, asked: search.Asked, whole: language.Node | None = None
+) -> QuerySet[Ticket]:
+    if filters.number is not None:
+        return tickets.filter(number=filters.number)
     # A query that names a status or an age of its own is not narrowed to the view.
-    view = "all" if filters.view == "open" and language.names(asked.node) & {"is", "status"} else filters.view
-    tickets = in_view(Ticket.objects.visible_to(user), view, user)
+    view = "all" if filters.view == "open" and language.names(whole or asked.node) & {"is", "status"} else filters.view
+    tickets = in_view(tickets, view, user)
     if filters.tier:
-        tickets = tickets.filter(tier__level=int(filters.tier))
+        tickets = tickets.filter(tier=Subquery(Tier.objects.filter(level=int(filters.tier)).values("pk")[:1]))
     if filters.status:
         tickets = tickets.filter(status=filters.status)
     if filters.priority:
@@ -180,13 +194,14 @@ def _filtered(user: User, filters: Filters, asked: search.Asked) -> QuerySet[Tic
     if filters.assignee:
         who = {"me": user.pk, "none": None}
         tickets = tickets.filter(assignee=who[filters.assignee] if filters.assignee in who else int(filters.assignee))
-    return _as_rows(search.picked(tickets, user, asked))
+    return search.picked(tickets, user, asked)
 
 
 def _found(user: User, filters: Filters, asked: search.Asked, tickets: QuerySet[Ticket], page: int | str) -> QueuePage:
     """A page of a search for words: the best of the newest matches, or those in another order."""
     assert asked.words is not None  # noqa: S101 - asked by the caller
-    keys = search.newest(tickets)
+    rest = _filtered(Ticket.objects.visible_to(user), user, filters, search.without_required(user, asked), asked.node)
+    keys = search.newest(tickets, rest, asked)
     capped, keys = len(keys) > search.MOST_MATCHES, keys[: search.MOST_MATCHES]
     sort = filters.sort or "relevance"
     paginator = Paginator(keys, filters.size)
@@ -195,7 +210,7 @@ def _found(user: User, filters: Filters, asked: search.Asked, tickets: QuerySet[
     if sort == "relevance":
         wanted = search.by_relevance(keys, asked.words, start=start, size=filters.size)
     else:
-        ordered = Ticket.objects.filter(pk__in=keys).order_by(*SORTS[sort])
+        ordered = Ticket.objects.filter(pk__in=search.these(keys)).order_by(*SORTS[sort])
         wanted = list(ordered.values_list("pk", flat=True)[start : start + filters.size])
     rows = {ticket.pk: ticket for ticket in _as_rows(Ticket.objects.filter(pk__in=wanted))}
     found = [rows[pk] for pk in wanted if pk in rows]

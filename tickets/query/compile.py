@@ -244,6 +244,24 @@ def words_of(node: Node | None) -> SearchQuery | None:
     return None
 
 
+def required_by(node: Node | None) -> SearchQuery | None:
+    """The words that every match must hold; None where there are none."""
+    words = [node] if isinstance(node, Word) else node.children if isinstance(node, All) else []
+    found = None
+    for word in words:
+        if isinstance(word, Word):
+            found = _search(word) if found is None else found & _search(word)
+    return found
+
+
+def rest_of(node: Node | None) -> Node | None:
+    """The query without what `required_by` returns."""
+    if isinstance(node, All):
+        kept = tuple(child for child in node.children if not isinstance(child, Word))
+        return All(kept) if kept else None
+    return None if isinstance(node, Word) else node
+
+
 def _one_of(term: Filter, known: dict[str, AnyValue]) -> AnyValue:
     value = term.value.lower()
     if value not in known:

@@ -3,8 +3,8 @@
 Each change appends to the log of the clock and then stores what the whole log says (`settle`).
 """
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Min
@@ -148,6 +148,56 @@ def handed_over(ticket: Ticket, *, at: datetime) -> None:
     stop(ticket, [Clock.TIER_RESPONSE], at=at, reason="Handed on")
     retarget(ticket, at=at, reason=f"Now with {ticket.tier}")
     begin(ticket, [Clock.TIER_RESPONSE], at=at)
+
+
+def merge(source: Ticket, target: Ticket, *, at: datetime) -> dict[str, list[int]]:
+    """Of two clocks for one promise keep the one with more time used. Returns the keys of those moved and stopped.
+
+    Both tickets are locked. The source's other clocks are the caller's to stop.
+    """
+    rules = current()
+    own = {timer.clock: timer for timer in _unstopped(target)}
+    moved: list[int] = []
+    stopped: list[int] = []
+    for timer in _unstopped(source):
+        rival = own.get(timer.clock)
+        if timer.clock == Clock.TIER_RESPONSE or (rival is not None and _used(timer, at) <= _used(rival, at)):
+            continue
+        if rival is not None:
+            _append(rival, ClockEventKind.STOPPED, at, reason=f"Merged with {source.number}")
+            settle(rival, target, rules)
+            stopped.append(rival.pk)
+        timer.ticket = target
+        timer.save(update_fields=["ticket"])
+        moved.append(timer.pk)
+    ended = [timer.pk for timer in _unstopped(source)]
+    remember_next_due(source)
+    return {"clocks_moved": moved, "clocks_stopped": stopped, "clocks_ended": ended}
+
+
+def unmerge(source: Ticket, target: Ticket, kept: Mapping[str, Any], *, at: datetime) -> None:
+    """Give each ticket its own clocks back, as if they had never stopped; a reply since then stops what it answered."""
+    rules = current()
+    for timer in SLATimer.objects.filter(pk__in=kept["clocks_moved"], ticket=target).with_log():
+        timer.ticket = source
+        timer.save(update_fields=["ticket"])
+    for ticket, keys in ((target, kept["clocks_stopped"]), (source, kept["clocks_ended"])):
+        answered = ticket.messages.filter(kind="reply").order_by("id")
+        for timer in SLATimer.objects.filter(pk__in=keys, ticket=ticket).with_log().order_by("id"):
+            since = timer.stopped_at
+            if since is None or SLATimer.objects.unstopped().filter(ticket=ticket, clock=timer.clock).exists():
+                continue
+            _append(timer, ClockEventKind.RESUMED, since, reason="The merge was taken back")
+            reply = answered.filter(created_at__gte=since).first() if timer.clock in RESPONSE_CLOCKS else None
+            if reply is not None:
+                _append(timer, ClockEventKind.STOPPED, reply.created_at, reason="Replied meanwhile")
+            settle(timer, ticket, rules)
+    for ticket in (source, target):
+        retarget(ticket, at=at, reason="The merge was taken back")
+
+
+def _used(timer: SLATimer, at: datetime) -> timedelta:
+    return replay(timer.log, business_time).used_by(at)
 
 
 def settle(timer: SLATimer, ticket: Ticket, rules: Rules) -> None:

@@ -24,6 +24,8 @@ from tickets.queries.queue import SIZES, VIEWS
 def queue(request: DeskRequest) -> HttpResponse:
     """The queue; htmx gets its table alone."""
     filters = queries.Filters.read(request.GET)
+    if filters.number is not None and not request.htmx:  # a bare number jumps; htmx asks while it is being typed
+        return redirect("tickets:detail", queries.ticket_for(request.user, filters.number).number)
     context = {
         "cursor": queries.queue_cursor(
             request.user, ""
@@ -167,6 +169,37 @@ def escalate(request: DeskRequest, number: int) -> HttpResponse:
     else:
         actions.hand_over(to=to, tried=tried, **arguments)
     return _done(request, number, "Handed over.")
+
+
+@require_POST
+def merge(request: DeskRequest, number: int) -> HttpResponse:
+    """Merge into the ticket whose number was typed; the reader goes on there."""
+    into = forms.ticket_number(request.POST, "into")
+    actions.merge(number=number, into=into, by=request.user, version=forms.version(request.POST))
+    messages.success(request, f"Merged {number} into {into}. Its page can take that back.")
+    return _go(request, into)
+
+
+@require_POST
+def unmerge(request: DeskRequest, number: int) -> HttpResponse:
+    actions.unmerge(number=number, by=request.user)
+    messages.success(request, "The merge is taken back.")
+    return _go(request, number)
+
+
+@require_POST
+def split(request: DeskRequest, number: int) -> HttpResponse:
+    """Make a ticket of its own of one message; the reader goes on there."""
+    message, version = forms.ticket_number(request.POST, "message"), forms.version(request.POST)
+    made = actions.split(number=number, by=request.user, message=message, version=version)
+    messages.success(request, f"Ticket {made.number} was split off {number}.")
+    return _go(request, made.number)
+
+
+def _go(request: DeskRequest, number: int) -> HttpResponse:
+    """To a ticket's page, also from htmx."""
+    url = reverse("tickets:detail", args=[number])
+    return HttpResponse(headers={"HX-Redirect": url}) if request.htmx else redirect(url)
 
 
 @require_POST
