@@ -1,7 +1,7 @@
 """Notice the moments of clocks: milestones and breaches, in batches, by any number of workers at once.
 
-A batch locks its tickets before it changes their timers, in the order in which every action locks,
-and leaves to the next sweep what somebody holds. Milestones are unique in the database, so that
+A batch takes the clocks that are due first and that nobody holds: it never waits for a lock, so it
+cannot wait in a circle, and what is held is left to the next sweep. Milestones are unique in the database, so that
 nothing fires twice, whoever sweeps and whoever dies.
 """
 
@@ -56,22 +56,16 @@ def batch(*, now: datetime, limit: int = BATCH) -> Swept:
 
     A clock that does not run by the rules in force is retargeted before it is judged.
     """
-    due = list(SLATimer.objects.acting(now).order_by("next_action_at").values_list("pk", "ticket_id")[:limit])
-    if not due:
-        return Swept(0, 0, [])
-    tickets = {
-        ticket.pk: ticket
-        for ticket in Ticket.objects.filter(pk__in={ticket_id for _, ticket_id in due})
-        .select_related("tier", "requester", "assignee")
-        .select_for_update(skip_locked=True, of=("self",))
-        .order_by("pk")
-    }
     timers = list(
         SLATimer.objects.acting(now)
-        .filter(pk__in=[pk for pk, _ in due], ticket__in=tickets)
-        .select_for_update(skip_locked=True, of=("self",))
+        .select_related("ticket__tier", "ticket__requester", "ticket__assignee")
+        .select_for_update(skip_locked=True, of=("ticket", "self"))
         .with_log()
+        .order_by("next_action_at")[:limit]
     )
+    if not timers:
+        return Swept(0, 0, [])
+    tickets = {timer.ticket_id: timer.ticket for timer in timers}
     rules, reached = current(), []
     rows: list[ClockMilestone] = []
     appended: list[ClockEvent] = []
