@@ -68,7 +68,7 @@ KEY_MAP = (
     (("C",), "new ticket"),
     (("R",), "reply"),
     (("N",), "internal note"),
-    (("T",), "take the ticket"),
+    (("T",), "take the ticket; in the queue, the most urgent one that nobody has"),
     (("E",), "escalate"),
     (("W",), "watch or stop watching"),
     ((".",), "show what is new"),

@@ -251,6 +251,12 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
         """Become the assignee."""
         return self._answer(actions.take(number=int(number), by=request.user).number)
 
+    @extend_schema(request=None, responses=TicketSerializer, parameters=[IDEMPOTENCY_KEY])
+    @action(detail=False, methods=["post"], url_path="take-next")
+    def take_next(self, request: ApiRequest) -> Response:
+        """Become the assignee of the unassigned ticket of your tiers that is due first."""
+        return self._answer(actions.take_next(by=request.user).number)
+
     @extend_schema(request=EscalateSerializer, responses=TicketSerializer, parameters=[IDEMPOTENCY_KEY])
     @action(detail=True, methods=["post"])
     def escalate(self, request: ApiRequest, number: str) -> Response:

@@ -61,6 +61,15 @@ def check_can_take(user: User, ticket: Ticket) -> None:
     _check_works_tier(user, ticket, "take")
 
 
+def check_can_take_next(user: User) -> frozenset[int]:
+    """The tiers that the person works by membership; administrators work all."""
+    standing = user.standing
+    levels = frozenset({1, 2, 3}) if standing.is_administrator else standing.agent_levels | standing.lead_levels
+    if standing.reads_only or standing.is_integration or not levels:
+        raise NotPermitted("Only members of a tier take tickets.")
+    return levels
+
+
 def check_can_assign(user: User, ticket: Ticket, to: User | None) -> None:
     """Own tickets and tickets of tier <= n; the new assignee must work that tier."""
     if ticket.assignee_id != user.pk or user.standing.reads_only or user.standing.is_integration:

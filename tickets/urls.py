@@ -7,6 +7,7 @@ app_name = "tickets"
 urlpatterns = [
     path("tickets/", views.queue, name="queue"),
     path("tickets/rows/", views.rows, name="rows"),
+    path("tickets/take-next/", views.take_next, name="take_next"),
     path("tickets/new/", views.new, name="new"),
     path("tickets/<int:number>/", views.detail, name="detail"),
     path("tickets/<int:number>/clocks/", views.clocks, name="clocks"),

@@ -315,3 +315,46 @@ def test_two_agents_at_once_one_gets_a_conflict_and_no_write_is_lost():
     made.refresh_from_db()
     assert (made.priority == Priority.HIGH) == (winners == ["priority"])
     assert (made.assignee == second) == (winners == ["take"])
+
+
+def test_take_next_gives_the_ticket_that_is_due_first_of_ones_own_tiers(tier2):
+    ticket(2, priority=Priority.LOW)
+    urgent = ticket(2, priority=Priority.URGENT)
+    ticket(3, priority=Priority.URGENT)  # another tier's
+    ticket(1, priority=Priority.URGENT)
+    assert actions.take_next(by=tier2).number == urgent.number
+    assert Ticket.objects.get(pk=urgent.pk).assignee == tier2
+    actions.take_next(by=tier2)
+    with pytest.raises(Invalid, match="Nothing waits"):
+        actions.take_next(by=tier2)
+
+
+def test_who_works_no_tier_takes_nothing(auditor, integration):
+    ticket(1)
+    for person in (auditor, integration):
+        with pytest.raises(NotPermitted):
+            actions.take_next(by=person)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_people_never_take_the_same_ticket(db):
+    from concurrent.futures import ThreadPoolExecutor
+
+    from django.db import connections
+
+    from supportdesk import guide
+
+    guide.load()
+    people = [agent(1) for _ in range(6)]
+    for _ in range(12):
+        ticket(1)
+
+    def take(person) -> list[int]:
+        try:
+            return [actions.take_next(by=person).number for _ in range(2)]
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(6) as pool:
+        numbers = [number for taken in pool.map(take, people) for number in taken]
+    assert len(set(numbers)) == 12

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 
 from staff.models import Tier, User
 from supportdesk.errors import Invalid
@@ -31,6 +32,26 @@ def take(*, number: int, by: User, version: int | None = None) -> Ticket:
     if ticket.status == Status.NEW:
         life.move_to_open(ticket, by)
     return ticket
+
+
+@transaction.atomic
+def take_next(*, by: User) -> Ticket:
+    """Take the unassigned ticket of one's own tiers that is due first by its clocks.
+
+    A ticket that somebody else is just taking is passed over, so two people never get the same.
+    """
+    levels = policies.check_can_take_next(by)
+    waiting = Ticket.objects.visible_to(by).filter(
+        status__in=[Status.NEW, Status.OPEN], assignee=None, tier__in=Tier.objects.filter(level__in=levels).values("pk")
+    )
+    first = (
+        waiting.order_by(F("due_at").asc(nulls_last=True), "number")
+        .select_for_update(skip_locked=True, of=("self",))
+        .first()
+    )
+    if first is None:
+        raise Invalid("Nothing waits for you: every open ticket of your tiers has an assignee.")
+    return take(number=first.number, by=by)
 
 
 @transaction.atomic

@@ -172,6 +172,14 @@ def escalate(request: DeskRequest, number: int) -> HttpResponse:
 
 
 @require_POST
+def take_next(request: DeskRequest) -> HttpResponse:
+    """Take the most urgent ticket that nobody has, and go there."""
+    ticket = actions.take_next(by=request.user)
+    messages.success(request, "It is yours.")
+    return _go(request, ticket.number)
+
+
+@require_POST
 def merge(request: DeskRequest, number: int) -> HttpResponse:
     """Merge into the ticket whose number was typed; the reader goes on there."""
     into = forms.ticket_number(request.POST, "into")
