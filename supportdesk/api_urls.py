@@ -10,12 +10,13 @@ from rest_framework.routers import SimpleRouter
 from knowledge.api import ArticleViewSet
 from runbooks.api import ExecutionViewSet, RunbookViewSet, TargetViewSet
 from staff.api import TierViewSet
-from tickets.api import MessageViewSet, RequesterViewSet, TicketViewSet
+from tickets.api import MessageViewSet, OrganizationViewSet, RequesterViewSet, TicketViewSet
 
 router = SimpleRouter()
 router.register("tickets", TicketViewSet, basename="ticket")
 router.register(r"tickets/(?P<number>\d{1,18})/messages", MessageViewSet, basename="ticket-message")
 router.register("requesters", RequesterViewSet, basename="requester")
+router.register("organizations", OrganizationViewSet, basename="organization")
 router.register("tiers", TierViewSet, basename="tier")
 router.register("articles", ArticleViewSet, basename="article")
 router.register("runbooks", RunbookViewSet, basename="runbook")

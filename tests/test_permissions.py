@@ -17,7 +17,7 @@ from staff.models import TokenScope, User
 from tests.factories import UserFactory, agent, lead, ticket
 from tests.runbooks.make import runbook, shell
 from tickets import actions
-from tickets.models import Attachment, Job, OutboundEmail, SLAPolicy, Ticket
+from tickets.models import Attachment, Job, Organization, OutboundEmail, SLAPolicy, Ticket
 
 ROLES = ("nobody", "tierless", "tier1", "tier2", "tier3", "lead", "administrator", "auditor", "integration")
 READERS = {"tier1", "tier2", "tier3", "lead", "administrator", "auditor", "integration"}
@@ -136,6 +136,22 @@ API: dict[str, tuple[str, str, dict[str, Any] | None, set[str], str]] = {
     ),
     "ticket-clocks GET": ("tickets/{ticket}/clocks/", "get", None, READERS, "read"),
     "ticket-take-next POST": ("tickets/take-next/", "post", {}, TIER2 | {"tier1"}, "tickets"),
+    "organization-list GET": ("organizations/", "get", None, READERS, "read"),
+    "organization-list POST": (
+        "organizations/",
+        "post",
+        {"name": "X", "domains": ["x.example"]},
+        {"administrator"},
+        "tickets",
+    ),
+    "organization-detail GET": ("organizations/{organization}/", "get", None, READERS, "read"),
+    "organization-detail PATCH": (
+        "organizations/{organization}/",
+        "patch",
+        {"name": "Y"},
+        {"administrator"},
+        "tickets",
+    ),
     "ticket-merge POST": ("tickets/{ticket}/merge/", "post", {"into": "{other}"}, TIER2, "tickets"),
     "ticket-unmerge POST": ("tickets/{ticket}/unmerge/", "post", {}, TIER2, "tickets"),
     "ticket-split POST": ("tickets/{ticket}/split/", "post", {"message": 1}, TIER2, "tickets"),
@@ -239,6 +255,7 @@ def things(people) -> dict[str, int]:
         "run": run.pk,
         "lost": lost.pk,
         "requester": made.requester_id,
+        "organization": Organization.objects.create(name="Acme").pk,
         "policy": SLAPolicy.objects.get().pk,
         "job": Job.objects.create(kind="clocks", title="x").pk,
     }
@@ -333,7 +350,7 @@ def test_the_api(people, things, role, name):
     response = call(people[role], API[name], things)
     may = API[name][3]
     if role == "tierless" and name.split(" ")[0] in {
-        "ticket-list", "requester-list", "tier-list", "tier-detail", "article-list", "runbook-list", "runbook-detail",
+        "ticket-list", "requester-list", "organization-list", "tier-list", "tier-detail", "article-list", "runbook-list", "runbook-detail",
         "execution-list", "target-list", "target-detail",
     } and API[name][1] == "get":  # fmt: skip
         rows = response.json().get("results", [])

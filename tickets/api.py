@@ -19,6 +19,7 @@ from tickets.models import (
     Clock,
     Message,
     MessageKind,
+    Organization,
     Priority,
     Requester,
     SLATimer,
@@ -335,3 +336,48 @@ class RequesterViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, DeskVie
         if getattr(self, "swagger_fake_view", False):
             return Requester.objects.none()
         return queries.requesters_for(self.request.user)
+
+
+class OrganizationSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Organization
+        fields = ["id", "name", "domains", "notes", "created_at"]
+
+
+class OrganizationWriteSerializer(serializers.Serializer):
+    name = serializers.CharField(max_length=120)
+    domains = serializers.ListField(child=serializers.CharField(max_length=253), max_length=100, default=list)
+    notes = serializers.CharField(max_length=20_000, required=False, default="", allow_blank=True)
+
+
+class OrganizationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, DeskViewSet):
+    """Companies and departments; requesters join them by the domains of their addresses."""
+
+    serializer_class = OrganizationSerializer
+    queryset = Organization.objects.all()
+    filterset_fields = {"name": ["icontains"]}
+    ordering_fields = ["name", "created_at"]
+    scopes = {"list": "read", "retrieve": "read", "*": "tickets"}
+
+    def get_queryset(self) -> QuerySet[Organization]:
+        if getattr(self, "swagger_fake_view", False):
+            return Organization.objects.none()
+        return queries.organizations_for(self.request.user)
+
+    def _save(self, request: ApiRequest, pk: int | None, code: int) -> Response:
+        serializer = OrganizationWriteSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        saved = actions.save_organization(by=request.user, pk=pk, **serializer.validated_data)
+        return Response(OrganizationSerializer(saved).data, status=code)
+
+    @extend_schema(
+        request=OrganizationWriteSerializer, responses={201: OrganizationSerializer}, parameters=[IDEMPOTENCY_KEY]
+    )
+    def create(self, request: ApiRequest) -> Response:
+        """Add one; for administrators. Known requesters of its domains join it."""
+        return self._save(request, None, status.HTTP_201_CREATED)
+
+    @extend_schema(request=OrganizationWriteSerializer, responses=OrganizationSerializer)
+    def partial_update(self, request: ApiRequest, pk: str) -> Response:
+        """Replace name, domains and notes; for administrators."""
+        return self._save(request, self.get_object().pk, status.HTTP_200_OK)

@@ -358,3 +358,20 @@ def test_two_people_never_take_the_same_ticket(db):
     with ThreadPoolExecutor(6) as pool:
         numbers = [number for taken in pool.map(take, people) for number in taken]
     assert len(set(numbers)) == 12
+
+
+def test_an_organisation_takes_in_the_requesters_of_its_domains(administrator, tier1):
+    known = ticket(1, email="ann@acme.example")
+    made = actions.save_organization(by=administrator, name="Acme", domains=["@ACME.example"])
+    assert Requester.objects.get(email="ann@acme.example").organization == made
+    assert ticket(1, email="bob@acme.example").requester.organization == made
+    assert known.requester.email == "ann@acme.example"
+    for arguments in (
+        {"name": "acme 2", "domains": ["acme.example"]},
+        {"name": "x", "domains": ["not a domain"]},
+        {"name": " ", "domains": []},
+    ):
+        with pytest.raises(Invalid):
+            actions.save_organization(by=administrator, **arguments)
+    with pytest.raises(NotPermitted):
+        actions.save_organization(by=tier1, name="Mine", domains=[])

@@ -3,6 +3,7 @@
 from tickets.actions.conversation import note, receive, reply
 from tickets.actions.joining import merge, split, unmerge
 from tickets.actions.life import close, hold, open_ticket, reopen, resolve, wait_on_requester
+from tickets.actions.organizations import save_organization
 from tickets.actions.promises import (
     delete_policy,
     load_promises,
@@ -52,6 +53,7 @@ __all__ = [
     "reply",
     "resolve",
     "save_calendar",
+    "save_organization",
     "save_pauses",
     "save_policy",
     "set_category",

@@ -5,7 +5,7 @@ from tickets.queries.cursors import queue_cursor, ticket_cursor
 from tickets.queries.detail import Detail, ticket_detail, ticket_for
 from tickets.queries.navigation import navigation
 from tickets.queries.promises import policy_initial, promises, target_grid
-from tickets.queries.queue import Filters, QueuePage, queue, queue_rows, requesters_for, with_rows
+from tickets.queries.queue import Filters, QueuePage, organizations_for, queue, queue_rows, requesters_for, with_rows
 from tickets.queries.search import picked, understand
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "bring_up_to_date",
     "explained",
     "navigation",
+    "organizations_for",
     "picked",
     "policy_initial",
     "promises",

@@ -12,7 +12,7 @@ from django.utils.functional import cached_property
 
 from staff.models import Tier, User
 from supportdesk.text import clean
-from tickets.models import OPEN_STATUSES, Priority, Requester, SLATimer, Status, Ticket
+from tickets.models import OPEN_STATUSES, Organization, Priority, Requester, SLATimer, Status, Ticket
 from tickets.queries import clocks, search
 from tickets.query import language
 from tickets.query.language import QueryError
@@ -248,3 +248,9 @@ def with_rows(tickets: QuerySet[Ticket]) -> QuerySet[Ticket]:
 def requesters_for(user: User) -> QuerySet[Requester]:
     """Requesters of the tickets that the user may see."""
     return Requester.objects.filter(tickets__in=Ticket.objects.visible_to(user).values("pk")).distinct()
+
+
+def organizations_for(user: User) -> QuerySet[Organization]:
+    """Organisations, for everybody who sees tickets."""
+    reaches = user.standing.is_administrator or user.standing.reads_only or user.standing.is_integration
+    return Organization.objects.all() if reaches or user.standing.level else Organization.objects.none()
