@@ -2,6 +2,7 @@
 import { startClocks } from "./clocks.js";
 import { startComposer } from "./composer.js";
 import { startEvents } from "./events.js";
+import { startForms } from "./forms.js";
 import { startKeys } from "./keys.js";
 import { startQueue } from "./queue.js";
 import { startRun } from "./run.js";
@@ -31,6 +32,7 @@ document.addEventListener("click", async (event) => {
 
 startToasts();
 startClocks();
+startForms();
 startKeys();
 startComposer();
 startQueue();

@@ -159,6 +159,25 @@ def test_two_agents_on_one_ticket_the_second_sees_what_changed(desk, sign_in):
     page.desk_errors.clear()  # the refused requests that this test is about
 
 
+def test_an_answer_arrives_though_its_form_was_replaced_meanwhile(desk, sign_in):
+    number = desk.mail(MAIL % (b"Replaced while it was sent", b"replaced-1"))["ticket"]
+    page = sign_in("tier2")
+    page.goto(f"/tickets/{number}/")
+
+    def slowly(route):
+        response = route.fetch()
+        page.evaluate(
+            "const side = document.getElementById('ticket-side'); side.replaceWith(side.cloneNode(true));"
+            "htmx.process(document.getElementById('ticket-side'))"
+        )
+        route.fulfill(response=response)
+
+    page.route("**/watch/", slowly)
+    page.get_by_role("button", name="Watch", exact=True).click()
+    expect(page.get_by_text("You watch this ticket.")).to_be_visible()
+    expect(page.get_by_role("button", name="Stop watching")).to_be_visible()
+
+
 def test_everything_works_without_javascript(desk, sign_in):
     number = desk.mail(MAIL % (b"Without scripts", b"noscript-1"))["ticket"]
     page = sign_in("tier2", java_script_enabled=False)
