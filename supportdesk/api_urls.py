@@ -10,11 +10,22 @@ from rest_framework.routers import SimpleRouter
 from knowledge.api import ArticleViewSet
 from runbooks.api import ExecutionViewSet, RunbookViewSet, TargetViewSet
 from staff.api import TierViewSet
-from tickets.api import MessageViewSet, OrganizationViewSet, RequesterViewSet, TicketViewSet
+from tickets.api import (
+    ChecklistViewSet,
+    CustomFieldViewSet,
+    LinkViewSet,
+    MessageViewSet,
+    OrganizationViewSet,
+    RequesterViewSet,
+    TicketViewSet,
+)
 
 router = SimpleRouter()
 router.register("tickets", TicketViewSet, basename="ticket")
 router.register(r"tickets/(?P<number>\d{1,18})/messages", MessageViewSet, basename="ticket-message")
+router.register(r"tickets/(?P<number>\d{1,18})/links", LinkViewSet, basename="ticket-link")
+router.register(r"tickets/(?P<number>\d{1,18})/checklist", ChecklistViewSet, basename="ticket-step")
+router.register("custom-fields", CustomFieldViewSet, basename="custom-field")
 router.register("requesters", RequesterViewSet, basename="requester")
 router.register("organizations", OrganizationViewSet, basename="organization")
 router.register("tiers", TierViewSet, basename="tier")

@@ -354,6 +354,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 10.0,
         "options": {"expires": 30},
     },
+    "Snoozes that are over, deadlines that have passed": {
+        "task": "tickets.sweep_moments",
+        "schedule": 10.0,
+        "options": {"expires": 30},
+    },
     "Background jobs that nobody works on": {
         "task": "tickets.sweep_jobs",
         "schedule": 10.0,

@@ -17,7 +17,17 @@ from staff.models import TokenScope, User
 from tests.factories import UserFactory, agent, lead, ticket
 from tests.runbooks.make import runbook, shell
 from tickets import actions
-from tickets.models import Attachment, Job, Organization, OutboundEmail, SLAPolicy, Ticket
+from tickets.models import (
+    Attachment,
+    CustomField,
+    Job,
+    Organization,
+    OutboundEmail,
+    SLAPolicy,
+    Ticket,
+    TicketLink,
+)
+from tickets.sla import rules
 
 ROLES = ("nobody", "tierless", "tier1", "tier2", "tier3", "lead", "administrator", "auditor", "integration")
 READERS = {"tier1", "tier2", "tier3", "lead", "administrator", "auditor", "integration"}
@@ -71,6 +81,13 @@ PAGES: dict[str, tuple[str, set[str], dict[str, str], set[str]]] = {
     "tickets:unmerge": ("/tickets/{ticket}/unmerge/", set(), {}, TIER2),
     "tickets:split": ("/tickets/{ticket}/split/", set(), {"message": "{mail}"}, TIER2),
     "tickets:tags": ("/tickets/{ticket}/tags/", set(), {"tags": "vip"}, TIER2),
+    "tickets:cc": ("/tickets/{ticket}/cc/", set(), {"cc": "c@b.example"}, TIER2),
+    "tickets:custom": ("/tickets/{ticket}/custom/", set(), {"custom-order": "4711"}, TIER2),
+    "tickets:deadline": ("/tickets/{ticket}/deadline/", set(), {"deadline_at": "2030-01-01T09:00"}, TIER2),
+    "tickets:snooze": ("/tickets/{ticket}/snooze/", set(), {"until": "1h"}, TIER2),
+    "tickets:link": ("/tickets/{ticket}/link/", set(), {"to": "{other}", "relation": "related"}, TIER2),
+    "tickets:unlink": ("/tickets/{ticket}/unlink/", set(), {"link": "{link}"}, TIER2),
+    "tickets:checklist": ("/tickets/{ticket}/checklist/", set(), {"text": "Call back"}, TIER2),
     "tickets:promises": ("/settings/promises/", SETTINGS, {}, set()),
     "tickets:pauses": ("/settings/promises/pauses/", set(), {"on_hold-resolution": "1"}, {"administrator"}),
     "tickets:new_policy": ("/settings/promises/policies/new/", SETTINGS, {"name": "x"}, {"administrator"}),
@@ -172,6 +189,35 @@ API: dict[str, tuple[str, str, dict[str, Any] | None, set[str], str]] = {
         NOTERS,
         "tickets",
     ),
+    "ticket-link-list GET": ("tickets/{ticket}/links/", "get", None, READERS, "read"),
+    "ticket-link-list POST": (
+        "tickets/{ticket}/links/",
+        "post",
+        {"to": "{other}", "relation": "blocks"},
+        TIER2,
+        "tickets",
+    ),
+    "ticket-link-remove POST": ("tickets/{ticket}/links/{link}/remove/", "post", {}, TIER2, "tickets"),
+    "ticket-step-list GET": ("tickets/{ticket}/checklist/", "get", None, READERS, "read"),
+    "ticket-step-list POST": ("tickets/{ticket}/checklist/", "post", {"text": "x"}, TIER2, "tickets"),
+    "ticket-step-detail PATCH": ("tickets/{ticket}/checklist/{step}/", "patch", {"done": True}, TIER2, "tickets"),
+    "ticket-step-remove POST": ("tickets/{ticket}/checklist/{step}/remove/", "post", {}, TIER2, "tickets"),
+    "custom-field-list GET": ("custom-fields/", "get", None, set(ROLES) - {"nobody"}, "read"),
+    "custom-field-list POST": (
+        "custom-fields/",
+        "post",
+        {"slug": "colour", "label": "Colour", "kind": "text"},
+        {"administrator"},
+        "tickets",
+    ),
+    "custom-field-detail GET": ("custom-fields/order/", "get", None, set(ROLES) - {"nobody"}, "read"),
+    "custom-field-detail PATCH": (
+        "custom-fields/order/",
+        "patch",
+        {"label": "Order no."},
+        {"administrator"},
+        "tickets",
+    ),
     "requester-list GET": ("requesters/", "get", None, READERS, "read"),
     "requester-detail GET": ("requesters/{requester}/", "get", None, READERS, "read"),
     "tier-list GET": ("tiers/", "get", None, READERS, "read"),
@@ -247,11 +293,17 @@ def things(people) -> dict[str, int]:
     arguments = {"slug": "changes-things", "target": "box", "by": people["administrator"], "ticket": made.number}
     run, lost = run_actions.start(**arguments), run_actions.start(**arguments)
     Execution.objects.filter(pk=lost.pk).update(state=RunState.LOST)
+    other = ticket(2)
+    tie = TicketLink.objects.create(source=made, target=ticket(2), kind="blocks")
+    CustomField.objects.create(slug="order", label="Order", kind="text")
+    rules.bump()
     return {
+        "link": tie.pk,
+        "step": made.checklist.create(text="Look").pk,
         "ticket": made.number,
         "file": Attachment.objects.get(message=note).pk,
         "mail": made.messages.first().pk,
-        "other": ticket(2).number,
+        "other": other.number,
         "run": run.pk,
         "lost": lost.pk,
         "requester": made.requester_id,
@@ -377,7 +429,13 @@ def test_nothing_is_replaced_or_deleted_over_the_api(people, things, name, metho
 @pytest.mark.parametrize("role", sorted(READERS))
 def test_a_restricted_ticket_and_its_runs_look_like_none(people, things, role):
     whole = Ticket.objects.filter(number=things["ticket"])
-    facts = {"restricted": True, "tier_id": whole.get().tier_id, "status": "new", "merged_into": None}
+    facts = {
+        "restricted": True,
+        "tier_id": whole.get().tier_id,
+        "status": "new",
+        "merged_into": None,
+        "snoozed_until": None,
+    }
     client = signed_in(people[role])
     for name, (path, readers, data, _) in PAGES.items():
         if "{" not in path or name in {"tickets:policy", "tickets:job"}:  # these are of no ticket

@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
+from django.utils import timezone
 
 from staff.models import Calendar, Tier, User
 from supportdesk.errors import Invalid
 from supportdesk.text import one_line
 from tickets.actions._messages import NewFile
-from tickets.actions.properties import tag
+from tickets.actions._values import tag
 from tickets.models import Category, Channel, Clock, Organization, Priority
 
 MOST_UPLOAD = 25 * 1024 * 1024
@@ -81,6 +83,48 @@ def category(data: Mapping[str, Any], name: str) -> Category | None:
 def tags(data: Mapping[str, Any]) -> list[str]:
     """Tags of a text field, apart by commas or spaces."""
     return str(data.get("tags", "")).replace(",", " ").split()
+
+
+def wall_clock(data: Mapping[str, Any], name: str) -> datetime | None:
+    """A date and time as the reader's browser sends it, in their zone; empty is None."""
+    text = str(data.get(name, "")).strip()
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+        return at if at.tzinfo else timezone.make_aware(at)
+    except (ValueError, OverflowError):
+        words = "Write a date and time such as 2026-01-31 09:00."
+        raise Invalid(words, fields={name: [words]}) from None
+
+
+def snooze_until(data: Mapping[str, Any]) -> datetime | None:
+    """`1h`, `3h`, `tomorrow`, `monday` (at nine, the reader's time), a time of `at`, or None to bring it back."""
+    choice, now = str(data.get("until", "")), timezone.localtime()
+    nine = now.replace(hour=9, minute=0, second=0, microsecond=0, tzinfo=None)
+    moments = {
+        "1h": lambda: timezone.now() + timedelta(hours=1),
+        "3h": lambda: timezone.now() + timedelta(hours=3),
+        "tomorrow": lambda: timezone.make_aware(nine + timedelta(days=1)),
+        "monday": lambda: timezone.make_aware(nine + timedelta(days=7 - now.weekday())),
+        "now": lambda: None,
+    }
+    if choice in moments:
+        return moments[choice]()
+    at = wall_clock(data, "at")
+    if at is None:
+        raise Invalid("Choose until when.", fields={"at": ["Choose until when."]})
+    return at
+
+
+def addresses(data: Mapping[str, Any], name: str) -> list[str]:
+    """Addresses of a text field, apart by commas, semicolons or spaces."""
+    return str(data.get(name, "")).replace(",", " ").replace(";", " ").split()
+
+
+def custom(data: Any) -> dict[str, str]:
+    """Values of custom fields, `custom-<slug>`; of a checkbox and the hidden `no` before it the last one counts."""
+    return {name.removeprefix("custom-"): data[name] for name in data if name.startswith("custom-")}
 
 
 def runs(data: Any) -> list[dict[str, Any]]:

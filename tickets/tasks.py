@@ -6,12 +6,17 @@ from tickets import actions
 from tickets.actions import jobs
 from tickets.mail import incoming, outgoing
 
-__all__ = ["apply_mail", "outgoing", "run_job", "sweep_jobs", "sweep_mail", "sweep_sla"]
+__all__ = ["apply_mail", "outgoing", "run_job", "sweep_jobs", "sweep_mail", "sweep_moments", "sweep_sla"]
 
 
 @shared_task(name="tickets.sweep_sla")
 def sweep_sla() -> None:
     actions.sweep_sla()
+
+
+@shared_task(name="tickets.sweep_moments")
+def sweep_moments() -> None:
+    actions.sweep_moments()
 
 
 @shared_task(name="tickets.apply_mail")

@@ -1,9 +1,12 @@
 """Every write to a ticket, by theme."""
 
 from tickets.actions.conversation import note, receive, reply
+from tickets.actions.fields import save_field, set_custom
 from tickets.actions.joining import merge, split, unmerge
 from tickets.actions.life import close, hold, open_ticket, reopen, resolve, wait_on_requester
+from tickets.actions.links import link, unlink
 from tickets.actions.organizations import save_organization
+from tickets.actions.planning import add_step, remove_step, set_deadline, snooze, sweep_moments, tick_step
 from tickets.actions.promises import (
     delete_policy,
     load_promises,
@@ -17,6 +20,7 @@ from tickets.actions.properties import (
     escalate,
     hand_over,
     set_category,
+    set_cc,
     set_priority,
     set_restricted,
     set_status,
@@ -33,12 +37,14 @@ from tickets.actions.setup import load_categories, load_mailboxes
 from tickets.actions.sweeps import sweep_sla
 
 __all__ = [
+    "add_step",
     "assign",
     "close",
     "delete_policy",
     "escalate",
     "hand_over",
     "hold",
+    "link",
     "load_categories",
     "load_mailboxes",
     "load_promises",
@@ -49,23 +55,32 @@ __all__ = [
     "receive",
     "record_run_finished",
     "record_run_started",
+    "remove_step",
     "reopen",
     "reply",
     "resolve",
     "save_calendar",
+    "save_field",
     "save_organization",
     "save_pauses",
     "save_policy",
     "set_category",
+    "set_cc",
+    "set_custom",
+    "set_deadline",
     "set_priority",
     "set_restricted",
     "set_status",
     "set_subject",
     "set_tags",
+    "snooze",
     "split",
+    "sweep_moments",
     "sweep_sla",
     "take",
     "take_next",
+    "tick_step",
+    "unlink",
     "unmerge",
     "unwatch",
     "update",

@@ -11,6 +11,7 @@ from supportdesk.text import clean, one_line
 from tickets import policies
 from tickets.actions import _messages as messages
 from tickets.actions.life import move_to_open, open_ticket, resolve, wait_on_requester
+from tickets.actions.planning import wake
 from tickets.mail import outgoing
 from tickets.models import (
     Channel,
@@ -122,6 +123,7 @@ def receive(
     TicketEvent.record(ticket, requester, "received", message=message.pk)
     if ticket.status in {Status.WAITING, Status.ON_HOLD, Status.RESOLVED}:
         move_to_open(ticket, requester)
+    wake(ticket, requester)
     clocks.requester_wrote(ticket, at=message.created_at)
     Ticket.objects.filter(pk=ticket.pk).update(updated_at=timezone.now(), snippet=one_line(text))
     return ticket, message

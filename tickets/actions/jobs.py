@@ -91,7 +91,7 @@ def _clocks_batch(job: Job) -> bool:
         ticket.pk: ticket
         for ticket in Ticket.objects.filter(pk__in={ticket for _, ticket in ids})
         .select_related("tier", "requester")
-        .select_for_update(of=("self",))
+        .select_for_update(of=("self",), no_key=True)
         .order_by("pk")
     }
     timers = SLATimer.objects.unstopped().filter(pk__in=[pk for pk, _ in ids]).order_by("pk")

@@ -26,10 +26,13 @@ from tickets.models import (
 from tickets.sla import clocks
 
 
-def _lock_both(by: User, one: int, other: int, version: int | None) -> tuple[Ticket, Ticket]:
+def lock_both(by: User, one: int, other: int, version: int | None) -> tuple[Ticket, Ticket]:
     """Lock two tickets in the order of their keys, whichever is named first, so that nobody waits in a circle."""
     list(
-        Ticket.objects.filter(number__in=[one, other]).order_by("pk").select_for_update(of=("self",)).values_list("pk")
+        Ticket.objects.filter(number__in=[one, other])
+        .order_by("pk")
+        .select_for_update(of=("self",), no_key=True)
+        .values_list("pk")
     )
     visible = Ticket.objects.visible_to(by)
     return visible.lock(one, version), visible.lock(other)
@@ -44,7 +47,7 @@ def merge(*, number: int, into: int, by: User, version: int | None = None) -> Ti
     """
     if number == into:
         raise Invalid("A ticket cannot be merged into itself.", fields={"into": ["Choose another ticket."]})
-    source, target = _lock_both(by, number, into, version)
+    source, target = lock_both(by, number, into, version)
     for ticket in (source, target):
         policies.check_can_merge(by, ticket)
         if ticket.merged_into_id is not None:
@@ -105,7 +108,7 @@ def unmerge(*, number: int, by: User) -> Ticket:
     """Take a merge back: what moved returns, and so does what came for the merged ticket since. Returns it."""
     merged = Ticket.objects.visible_to(by).filter(number=number).select_related("merged_into").first()
     other = merged.merged_into.number if merged and merged.merged_into else number
-    source, target = _lock_both(by, number, other, None)
+    source, target = lock_both(by, number, other, None)
     policies.check_can_merge(by, source)
     policies.check_can_merge(by, target)
     record = MergeRecord.objects.filter(source=source, target=target, undone_at=None).order_by("-id").first()

@@ -1,6 +1,6 @@
 """Open a ticket, and move it through its states."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from supportdesk.errors import Invalid
 from supportdesk.text import clean, one_line
 from tickets import policies
 from tickets.actions import _messages as messages
+from tickets.actions import _values as values
 from tickets.models import (
     Category,
     Channel,
@@ -41,6 +42,9 @@ def open_ticket(
     priority: Priority = Priority.NORMAL,
     category: Category | None = None,
     channel: Channel = Channel.WEB,
+    tags: Iterable[str] = (),
+    cc: Iterable[str] = (),
+    custom: Mapping[str, Any] | None = None,
     html: str = "",
     quoted: str = "",
     message_id: str = "",
@@ -67,6 +71,9 @@ def open_ticket(
         requester=requester,
         category=category,
         channel=channel,
+        tags=values.tags(tags),
+        cc=values.copies(cc, requester.email),
+        custom=values.custom(category, custom or {}),
         created_at=now,
         snippet=one_line(text),
     )
@@ -81,7 +88,11 @@ def open_ticket(
         automatic=automatic,
         files=files,
         at=now,
-        also_words=[(words.SUBJECT, ticket.subject), (words.REQUESTER, words.who(requester.name, requester.email))],
+        also_words=[
+            (words.SUBJECT, ticket.subject),
+            *words.custom(ticket.custom),
+            (words.REQUESTER, words.who(requester.name, requester.email)),
+        ],
     )
     # Nobody waits for an answer to an automatic mail; that its ticket is work to be done stays true.
     clocks.begin(ticket, [Clock.RESOLUTION] if automatic else [Clock.FIRST_RESPONSE, Clock.RESOLUTION], at=now)

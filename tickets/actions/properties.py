@@ -11,11 +11,22 @@ from supportdesk.errors import Invalid
 from supportdesk.text import clean, one_line
 from tickets import policies
 from tickets.actions import _messages as messages
+from tickets.actions import _values as values
 from tickets.actions import life
-from tickets.models import Category, Handover, MessageKind, Priority, Status, Ticket, TicketEvent, TicketText, Watcher
+from tickets.actions.fields import set_custom
+from tickets.actions.planning import set_deadline, snooze
+from tickets.models import (
+    Category,
+    Handover,
+    MessageKind,
+    Priority,
+    Status,
+    Ticket,
+    TicketEvent,
+    TicketText,
+    Watcher,
+)
 from tickets.sla import clocks
-
-MOST_TAGS = 30
 
 
 @transaction.atomic
@@ -42,11 +53,14 @@ def take_next(*, by: User) -> Ticket:
     """
     levels = policies.check_can_take_next(by)
     waiting = Ticket.objects.visible_to(by).filter(
-        status__in=[Status.NEW, Status.OPEN], assignee=None, tier__in=Tier.objects.filter(level__in=levels).values("pk")
+        status__in=[Status.NEW, Status.OPEN],
+        assignee=None,
+        snoozed_until=None,
+        tier__in=Tier.objects.filter(level__in=levels).values("pk"),
     )
     first = (
         waiting.order_by(F("due_at").asc(nulls_last=True), "number")
-        .select_for_update(skip_locked=True, of=("self",))
+        .select_for_update(skip_locked=True, of=("self",), no_key=True)
         .first()
     )
     if first is None:
@@ -130,9 +144,7 @@ def set_tags(*, number: int, by: User, tags: Iterable[str], version: int | None 
     """Replace the tags; they are lower case, without spaces, each once."""
     ticket = Ticket.objects.visible_to(by).lock(number, version)
     policies.check_can_change(by, ticket)
-    wanted = sorted({tag(text) for text in tags})
-    if len(wanted) > MOST_TAGS:
-        raise Invalid(f"A ticket has {MOST_TAGS} tags at most.", fields={"tags": [f"{MOST_TAGS} at most."]})
+    wanted = values.tags(tags)
     if wanted == ticket.tags:
         return ticket
     was, ticket.tags = ticket.tags, wanted
@@ -142,12 +154,18 @@ def set_tags(*, number: int, by: User, tags: Iterable[str], version: int | None 
     return ticket
 
 
-def tag(text: str) -> str:
-    """One tag as it is kept: `VIP customer` becomes `vip-customer`. Raises `Invalid` for nothing or too much."""
-    name = "-".join(one_line(text).lower().lstrip("#").replace(",", " ").replace('"', " ").split())
-    if not name or len(name) > 40:
-        raise Invalid("A tag has 1 to 40 characters.", fields={"tags": ["A tag has 1 to 40 characters."]})
-    return name
+@transaction.atomic
+def set_cc(*, number: int, by: User, addresses: Iterable[str], version: int | None = None) -> Ticket:
+    """Replace the addresses that get a copy of every public reply. The requester and the desk's own are left out."""
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    policies.check_can_change(by, ticket)
+    wanted = values.copies(addresses, ticket.requester.email)
+    if wanted == ticket.cc:
+        return ticket
+    was, ticket.cc = ticket.cc, wanted
+    ticket.touch("cc")
+    TicketEvent.record(ticket, by, "cc", was=", ".join(was) or "nobody", to=", ".join(wanted) or "nobody")
+    return ticket
 
 
 @transaction.atomic
@@ -271,8 +289,8 @@ def set_status(*, number: int, by: User, status: Status, version: int | None = N
 def update(*, number: int, by: User, version: int | None = None, **changes: Any) -> Ticket:
     """Change several properties as one: all of them or none, one version check.
 
-    `changes` may hold subject, priority, category, tags, assignee, restricted and status, applied in
-    this order.
+    `changes` may hold subject, priority, category, tags, cc, custom, assignee, deadline_at,
+    restricted, status and snoozed_until, applied in this order.
     """
     ticket = Ticket.objects.visible_to(by).lock(number, version)
     steps: dict[str, tuple[Any, str]] = {
@@ -280,9 +298,13 @@ def update(*, number: int, by: User, version: int | None = None, **changes: Any)
         "priority": (set_priority, "priority"),
         "category": (set_category, "category"),
         "tags": (set_tags, "tags"),
+        "cc": (set_cc, "addresses"),
+        "custom": (set_custom, "values"),
         "assignee": (assign, "to"),
+        "deadline_at": (set_deadline, "at"),
         "restricted": (set_restricted, "restricted"),
         "status": (set_status, "status"),
+        "snoozed_until": (snooze, "until"),
     }
     for name, (action, argument) in steps.items():
         if name in changes:

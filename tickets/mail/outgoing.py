@@ -31,6 +31,7 @@ def queue(ticket: Ticket, message: Message) -> OutboundEmail:
         message=message,
         sender=f'"{_quotable(f"{message.who} ({desk})")}" <{address}>',
         to=ticket.requester.email,
+        cc=ticket.cc,
         reply_to=addresses.reply_address(address, ticket, ticket.requester.email),
         subject=f"Re: {ticket.subject} [#{ticket.number}]"[:320],
         rfc_id=message.rfc_id,
@@ -66,6 +67,7 @@ def send(mail_id: int) -> None:
         body=text,
         from_email=mail.sender,
         to=[mail.to],
+        cc=mail.cc,
         reply_to=[mail.reply_to],
         headers=headers,
     )

@@ -1,8 +1,18 @@
 """The tables of tickets, by noun."""
 
+from tickets.models.event import TicketEvent
+from tickets.models.field import CustomField, FieldKind
 from tickets.models.job import Job, JobState
 from tickets.models.mail import InboundEmail, Mailbox, OutboundEmail
 from tickets.models.message import Attachment, Message, MessageKind
+from tickets.models.relations import (
+    SEEN_FROM_TARGET,
+    ChecklistItem,
+    Handover,
+    LinkKind,
+    MergeRecord,
+    TicketLink,
+)
 from tickets.models.sla import (
     BREACH,
     Clock,
@@ -21,30 +31,29 @@ from tickets.models.ticket import (
     TRANSITIONS,
     Category,
     Channel,
-    Handover,
-    LinkKind,
-    MergeRecord,
     Organization,
     Priority,
     Requester,
     Status,
     Ticket,
-    TicketEvent,
-    TicketLink,
     Watcher,
 )
 
 __all__ = [
     "BREACH",
     "OPEN_STATUSES",
+    "SEEN_FROM_TARGET",
     "TRANSITIONS",
     "Attachment",
     "Category",
     "Channel",
+    "ChecklistItem",
     "Clock",
     "ClockEvent",
     "ClockEventKind",
     "ClockMilestone",
+    "CustomField",
+    "FieldKind",
     "Handover",
     "InboundEmail",
     "Job",

@@ -1,5 +1,6 @@
 """Mail in and out, kept whole."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -67,6 +68,7 @@ class OutboundEmail(models.Model):
     message = models.OneToOneField(Message, on_delete=models.CASCADE, related_name="outbound")
     sender = models.CharField(max_length=320)
     to = models.EmailField()
+    cc = ArrayField(models.EmailField(max_length=254), default=list, blank=True)
     reply_to = models.EmailField()
     subject = models.CharField(max_length=320)
     rfc_id = models.CharField(max_length=255, unique=True)

@@ -1,6 +1,7 @@
 """The words of a ticket, for full-text search: kept beside it, so that its properties change cheaply."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
@@ -47,6 +48,7 @@ class TicketText(models.Model):
         """Gather the words anew, after a subject or message changed."""
         weights = {"requester": REQUESTER, "reply": REPLY, "note": NOTE}
         parts = [(SUBJECT, ticket.subject), (REQUESTER, who(ticket.requester.name, ticket.requester.email))]
+        parts += custom(ticket.custom)
         parts += [(weights[kind], text) for kind, text in ticket.messages.order_by("id").values_list("kind", "text")]
         cls.objects.filter(ticket=ticket).delete()
         for start in range(0, len(parts), 50):
@@ -56,3 +58,9 @@ class TicketText(models.Model):
 def who(name: str, email: str) -> str:
     """A requester's name and address as words: the whole address, its domain, and its parts."""
     return f"{name} {email} {email.rpartition('@')[2]} {email.replace('@', ' ').replace('.', ' ')}"
+
+
+def custom(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The values of custom fields as words, found like the subject."""
+    said = " ".join(str(value) for value in values.values() if not isinstance(value, bool))
+    return [(SUBJECT, said)] if said else []

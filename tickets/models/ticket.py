@@ -1,6 +1,5 @@
 """The ticket, its requester, and its history."""
 
-from datetime import datetime
 from typing import Any, Self
 
 from django.contrib.postgres.fields import ArrayField
@@ -11,7 +10,6 @@ from django.db.models.functions import Lower, Upper
 from django.utils import timezone
 
 from staff.models import Role, Tier, User
-from supportdesk import events
 from supportdesk.errors import Conflict, InvalidTransition, NotFound
 
 
@@ -143,8 +141,12 @@ class TicketQuerySet(models.QuerySet["Ticket"]):
 
         Two statements: PostgreSQL gives a row that it waited for in its newest form, but joins it
         with what it had read before, so that a ticket escalated meanwhile would seem to be gone.
+        The lock is the one of an update (FOR NO KEY UPDATE): a row elsewhere that refers to the ticket
+        does not wait for it, so that locks taken in the order of keys cannot meet in a circle with it.
         """
-        locked = Ticket.objects.select_for_update().filter(number=number).values_list("pk", flat=True).first()
+        locked = (
+            Ticket.objects.select_for_update(no_key=True).filter(number=number).values_list("pk", flat=True).first()
+        )
         related = ("tier", "assignee", "requester", "category", "merged_into")
         ticket = self.filter(pk=locked).select_related(*related).first() if locked else None
         if ticket is None:
@@ -185,6 +187,15 @@ class Ticket(models.Model):
     snippet = models.CharField(max_length=200, blank=True)
     # The earliest due time of the running clocks, kept by tickets.sla so that the queue can sort by it.
     due_at = models.DateTimeField(null=True, blank=True)
+    # A date that somebody promised or needs, beside the clocks; told once, by the sweep over `ticket_deadline`.
+    deadline_at = models.DateTimeField(null=True, blank=True)
+    deadline_told_at = models.DateTimeField(null=True, blank=True)
+    # Out of the queue's views until then; a sweep clears it, so that None alone means that it is there.
+    snoozed_until = models.DateTimeField(null=True, blank=True)
+    # Addresses that get a copy of every public reply.
+    cc = ArrayField(models.EmailField(max_length=254), default=list, blank=True)
+    # Values of custom fields by slug: texts, numbers, true or false, dates as YYYY-MM-DD.
+    custom = models.JSONField(default=dict, blank=True)
     merged_into = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="merged")
     # In memory only: the timers that a page shows, and where a search found its words.
     clocks: list[Any]
@@ -237,9 +248,18 @@ class Ticket(models.Model):
             # Counts of open tickets in the navigation and above the queue, from the index alone.
             models.Index(
                 fields=["tier", "assignee", "status"],
-                name="ticket_open_counts",
-                condition=Q(status__in=OPEN_STATUSES, restricted=False),
+                name="ticket_here_counts",
+                condition=Q(status__in=OPEN_STATUSES, restricted=False, snoozed_until=None),
             ),
+            # Read by actions.sweep_moments(): what wakes up, and whose deadline has come.
+            models.Index(fields=["snoozed_until"], name="ticket_snoozed", condition=Q(snoozed_until__isnull=False)),
+            models.Index(
+                fields=["deadline_at"],
+                name="ticket_deadline",
+                condition=Q(deadline_at__isnull=False, deadline_told_at=None, status__in=OPEN_STATUSES),
+            ),
+            # field.order:4711
+            GinIndex(OpClass("custom", name="jsonb_path_ops"), name="ticket_custom"),
             models.Index(fields=["status", "id"], name="ticket_restricted", condition=Q(restricted=True)),
             # tag:vip
             GinIndex(fields=["tags"], name="ticket_tags"),
@@ -251,6 +271,10 @@ class Ticket(models.Model):
     @property
     def is_open(self) -> bool:
         return self.status in OPEN_STATUSES
+
+    @property
+    def is_overdue(self) -> bool:
+        return self.is_open and self.deadline_at is not None and self.deadline_at <= timezone.now()
 
     @property
     def next_clock(self) -> Any:
@@ -270,18 +294,18 @@ class Ticket(models.Model):
         return status in TRANSITIONS[Status(self.status)]
 
     def move_to(self, status: Status) -> None:
-        """Change the status, or raise `InvalidTransition` naming both ends."""
+        """Change the status and end a snooze, or raise `InvalidTransition` naming both ends."""
         if not self.can_move_to(status):
             raise InvalidTransition(
                 f"Ticket {self.number} is {Status(self.status).label.lower()}; it cannot become {status.label.lower()}."
             )
-        self.status = status
+        self.status, self.snoozed_until = status, None
 
     def touch(self, *fields: str) -> None:
         """Save changed properties: the version grows and `updated_at` moves."""
         self.version += 1
         self.updated_at = timezone.now()
-        self.save(update_fields=[*fields, "version", "updated_at"])
+        self.save(update_fields=[*fields, "snoozed_until", "version", "updated_at"])
 
 
 class Watcher(models.Model):
@@ -295,172 +319,3 @@ class Watcher(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} watches {self.ticket_id}"
-
-
-class LinkKind(models.TextChoices):
-    FOLLOW_UP = "follow_up", "Follow-up of"
-    SPLIT = "split", "Split off"
-
-
-class TicketLink(models.Model):
-    """`source` is a follow-up of `target`, or was split off it."""
-
-    source = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="links")
-    target = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="linked_from")
-    kind = models.CharField(max_length=20, choices=LinkKind.choices)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["source", "target", "kind"], name="link_once"),
-            models.CheckConstraint(condition=~Q(source=F("target")), name="link_not_itself"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.source_id} {self.kind} {self.target_id}"
-
-
-class MergeRecord(models.Model):
-    """A merge and all that it moved (`kept`: keys of messages, watchers, clocks, and what the source was), to undo it."""
-
-    source = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="merges")
-    target = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="merges_in")
-    by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
-    at = models.DateTimeField(default=timezone.now)
-    kept = models.JSONField()
-    undone_at = models.DateTimeField(null=True, blank=True)
-    undone_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
-
-    class Meta:
-        ordering = ["-id"]
-        constraints = [
-            models.UniqueConstraint(fields=["source"], name="merge_in_force_once", condition=Q(undone_at=None)),
-            models.CheckConstraint(condition=~Q(source=F("target")), name="merge_not_itself"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.source_id} into {self.target_id}"
-
-
-class Handover(models.Model):
-    """A ticket passed on to another tier, upwards or back, with what those who take over need to know.
-
-    `runs` are opaque references to runs of runbooks: `{"run": 12, "title": …, "url": …, "state": …}`.
-    """
-
-    ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="handovers")
-    from_tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="+")
-    to_tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="+")
-    by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
-    tried = models.TextField()
-    found = models.TextField(blank=True)
-    runs = models.JSONField(default=list, blank=True)
-    at = models.DateTimeField(default=timezone.now)
-
-    class Meta:
-        ordering = ["-id"]
-        constraints = [
-            models.CheckConstraint(condition=~Q(from_tier=F("to_tier")), name="handover_moves"),
-            models.CheckConstraint(condition=~Q(tried=""), name="handover_says_what_was_tried"),
-        ]
-        # The newest handover of a ticket, and how often it moved.
-        indexes = [models.Index(fields=["ticket", "-id"], name="handover_of_ticket")]
-
-    def __str__(self) -> str:
-        return f"{self.from_tier} to {self.to_tier}"
-
-    @property
-    def is_escalation(self) -> bool:
-        return self.to_tier.level > self.from_tier.level
-
-
-# The words of the timeline. {name}s come from the event's data.
-SENTENCES = {
-    "opened": "opened the ticket by {channel}",
-    "taken": "took the ticket",
-    "assigned": "assigned it to {to}",
-    "unassigned": "removed the assignee",
-    "status": "changed the status from {was} to {to}",
-    "priority": "changed the priority from {was} to {to}",
-    "category": "changed the category from {was} to {to}",
-    "subject": "changed the subject from “{was}” to “{to}”",
-    "escalated": "escalated from {was} to {to}",
-    "reopened": "reopened the ticket",
-    "resolved": "resolved the ticket",
-    "closed": "closed the ticket",
-    "waiting": "is waiting on the requester",
-    "held": "put the ticket on hold",
-    "restricted": "restricted the ticket to its assignee, watchers and leads",
-    "unrestricted": "lifted the restriction",
-    "replied": "replied",
-    "noted": "added an internal note",
-    "received": "wrote",
-    "auto_reply": "sent an automatic reply, which moved nothing",
-    "bounced": "reported that mail to {to} could not be delivered",
-    "delivery_failed": "could not send the mail to {to}: {error}",
-    "tagged": "changed the tags from {was} to {to}",
-    "breached": "noticed that {clock} was due at {due} and is breached",
-    "breach_raised": "raised the priority from {was} to {to}, because {clock} is breached",
-    "breach_escalated": "escalated from {was} to {to}, because {clock} is breached",
-    "merged": "merged this ticket into {into}",
-    "merged_in": "merged ticket {source} into this one",
-    "unmerged": "took back the merge into {into}",
-    "unmerged_from": "took back the merge of ticket {source}",
-    "split_from": "split this off ticket {of}",
-    "split": "split a message off as ticket {to}",
-    "handed_back": "handed back from {was} to {to}",
-    "follow_up": "opened this as a follow-up of {of}",
-    "followed_up": "opened a follow-up: {follow_up}",
-    "run_started": "started the runbook {title} (run {run})",
-    "run_finished": "saw run {run} of {title} end: {state}. {summary}",
-}
-
-
-class TicketEvent(models.Model):
-    """The ticket's history, append-only. `version` is the ticket's after the event."""
-
-    ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="events")
-    kind = models.CharField(max_length=24)
-    actor = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
-    actor_name = models.CharField(max_length=200)
-    data = models.JSONField(default=dict)
-    version = models.PositiveIntegerField()
-    at = models.DateTimeField(default=timezone.now)
-
-    class Meta:
-        ordering = ["id"]
-        # The timeline of one ticket, in order.
-        indexes = [models.Index(fields=["ticket", "id"], name="event_timeline")]
-
-    def __str__(self) -> str:
-        return self.sentence
-
-    @property
-    def words(self) -> str:
-        """What happened, without who."""
-        return SENTENCES.get(self.kind, self.kind).format_map(_Blank(self.data))
-
-    @property
-    def sentence(self) -> str:
-        return f"{self.actor_name} {self.words}"
-
-    @classmethod
-    def record(cls, ticket: Ticket, by: Any, kind: str, *, at: datetime | None = None, **data: Any) -> "TicketEvent":
-        """Append an event in the open transaction and tell open browsers. `by` is a User, Requester, or a name."""
-        event = cls.objects.create(
-            ticket=ticket,
-            kind=kind,
-            actor=by if isinstance(by, User) else None,
-            actor_name=str(by)[:200],
-            data=data,
-            version=ticket.version,
-            at=at or timezone.now(),
-        )
-        events.publish(f"ticket.{ticket.number}", kind, cursor=event.pk)
-        known = {} if ticket.restricted else {"number": ticket.number}
-        events.publish("queue", kind, cursor=event.pk, **known)
-        return event
-
-
-class _Blank(dict[str, Any]):
-    def __missing__(self, key: str) -> str:
-        return "?"

@@ -6,14 +6,17 @@ from tickets.queries.detail import Detail, ticket_detail, ticket_for
 from tickets.queries.navigation import navigation
 from tickets.queries.promises import policy_initial, promises, target_grid
 from tickets.queries.queue import Filters, QueuePage, organizations_for, queue, queue_rows, requesters_for, with_rows
+from tickets.queries.related import Related, links, steps, with_related
 from tickets.queries.search import picked, understand
 
 __all__ = [
     "Detail",
     "Filters",
     "QueuePage",
+    "Related",
     "bring_up_to_date",
     "explained",
+    "links",
     "navigation",
     "organizations_for",
     "picked",
@@ -23,11 +26,13 @@ __all__ = [
     "queue_cursor",
     "queue_rows",
     "requesters_for",
+    "steps",
     "target_grid",
     "ticket_cursor",
     "ticket_detail",
     "ticket_for",
     "tiers",
     "understand",
+    "with_related",
     "with_rows",
 ]

@@ -12,6 +12,7 @@ from tickets import policies
 from tickets.models import (
     TRANSITIONS,
     Category,
+    CustomField,
     Handover,
     Priority,
     SLAPolicy,
@@ -21,6 +22,7 @@ from tickets.models import (
     TicketEvent,
     Watcher,
 )
+from tickets.queries import related
 from tickets.queries.clocks import bring_up_to_date
 from tickets.sla import rules
 
@@ -45,12 +47,23 @@ class Detail:
     assignees: list[User]
     next_tier: Tier | None
     other_tiers: list[Tier]
+    links: list[related.Related]
+    steps: list[related.Step]
+    fields: list[tuple[CustomField, Any]]
     watched: bool
     can_reply: bool
     can_note: bool
     can_change: bool
     can_restrict: bool
     can_merge: bool
+
+    @property
+    def open_children(self) -> list[related.Related]:
+        return [other for other in self.links if other.is_open_child]
+
+    @property
+    def steps_done(self) -> int:
+        return sum(step.done for step in self.steps)
 
 
 def ticket_for(user: User, number: int) -> Ticket:
@@ -69,7 +82,7 @@ def _visible(user: User, number: int) -> QuerySet[Ticket]:
 def ticket_detail(user: User, number: int) -> Detail:
     """The ticket page's facts."""
     watching = Watcher.objects.filter(ticket=OuterRef("pk"), user=user)
-    row = _visible(user, number).annotate(watched=Exists(watching)).first()
+    row = _visible(user, number).annotate(watched=Exists(watching), **related.arrays(user)).first()
     if row is None:
         raise NotFound(f"There is no ticket {number}.")
     ticket, watched = row, row.watched
@@ -95,6 +108,11 @@ def ticket_detail(user: User, number: int) -> Detail:
         assignees=_assignees(ticket) if can_change or ticket.assignee_id == user.pk else [],
         next_tier=next((tier for tier in tiers if tier.level > ticket.tier.level), None),
         other_tiers=[tier for tier in tiers if tier.pk != ticket.tier_id],
+        links=related.links(row),
+        steps=related.steps(row),
+        fields=[
+            (field, ticket.custom.get(field.slug)) for field in in_force.fields if field.is_for(ticket.category_id)
+        ],
         watched=watched,
         can_reply=policies.can_reply(user, ticket) and ticket.status != Status.CLOSED,
         can_note=policies.can_note(user, ticket),

@@ -66,7 +66,9 @@ def _navigation(user: User) -> dict[str, Any]:
     halves = Ticket.objects.halves_visible_to(user)
     sets = [[in_view(half, view, user) for half in halves] for view in COUNTED_VIEWS]
     tiers_of = [Subquery(Tier.objects.filter(level=level).values("pk")[:1]) for level in LEVELS]
-    sets += [[half.filter(status__in=OPEN_STATUSES, tier=tier) for half in halves] for tier in tiers_of]
+    sets += [
+        [half.filter(status__in=OPEN_STATUSES, snoozed_until=None, tier=tier) for half in halves] for tier in tiers_of
+    ]
     parts: list[str] = []
     parameters: list[Any] = []
     for pair in sets:

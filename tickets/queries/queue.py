@@ -26,6 +26,7 @@ VIEWS = {
     "unassigned": "Unassigned",
     "breaching": "Breaching",
     "waiting": "Waiting on requester",
+    "snoozed": "Snoozed",
     "resolved": "Recently resolved",
     "all": "All tickets",
 }
@@ -148,17 +149,20 @@ def _group(ticket: Ticket, now: Any) -> tuple[str, str]:
 
 def in_view(tickets: QuerySet[Ticket], view: str, user: User) -> QuerySet[Ticket]:
     """The tickets of a named view, as the navigation and the queue mean it."""
+    here = {"status__in": OPEN_STATUSES, "snoozed_until": None}
     if view == "mine":
-        return tickets.filter(status__in=OPEN_STATUSES, assignee=user)
+        return tickets.filter(**here, assignee=user)
     if view == "unassigned":
-        return tickets.filter(status__in=OPEN_STATUSES, assignee=None)
-    if view == "breaching":
+        return tickets.filter(**here, assignee=None)
+    if view == "snoozed":
+        return tickets.filter(snoozed_until__isnull=False)
+    if view == "breaching":  # also snoozed ones: a promise is not put off by looking away
         return tickets.filter(status__in=OPEN_STATUSES, due_at__lte=timezone.now() + SOON)
     if view == "waiting":
         return tickets.filter(status=Status.WAITING)
     if view == "resolved":
         return tickets.filter(status=Status.RESOLVED)
-    return tickets if view == "all" else tickets.filter(status__in=OPEN_STATUSES)
+    return tickets if view == "all" else tickets.filter(**here)
 
 
 def queue(user: User, filters: Filters, *, page: int | str = 1) -> QueuePage:
@@ -183,7 +187,11 @@ def _filtered(
     if filters.number is not None:
         return tickets.filter(number=filters.number)
     # A query that names a status or an age of its own is not narrowed to the view.
-    view = "all" if filters.view == "open" and language.names(whole or asked.node) & {"is", "status"} else filters.view
+    view = (
+        "all"
+        if filters.view == "open" and language.names(whole or asked.node) & {"is", "status", "snoozed"}
+        else filters.view
+    )
     tickets = in_view(tickets, view, user)
     if filters.tier:
         tickets = tickets.filter(tier=Subquery(Tier.objects.filter(level=int(filters.tier)).values("pk")[:1]))

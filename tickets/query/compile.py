@@ -11,21 +11,27 @@ from django.db.models import F, Func, Q, QuerySet, Value
 from django.utils import timezone
 
 from staff.models import User
+from supportdesk.errors import Invalid
 from tickets.models import (
     OPEN_STATUSES,
     Category,
     Channel,
     Clock,
+    CustomField,
+    FieldKind,
+    LinkKind,
     Message,
     Priority,
     Requester,
     SLATimer,
     Status,
     Ticket,
+    TicketLink,
     Watcher,
 )
+from tickets.models.field import read_value
 from tickets.models.message import Attachment
-from tickets.query.language import All, Any, Filter, Node, Not, QueryError, Word
+from tickets.query.language import CUSTOM, All, Any, Filter, Node, Not, QueryError, Word
 
 CONFIG = "english"
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -75,10 +81,11 @@ class Compiler:
         return found if self.notes else found & Q(public_text=search)
 
     def _filter(self, term: Filter) -> Q:
-        reader: Callable[[Filter], Q] = getattr(self, f"_{term.name}", self._moment)
+        is_custom = term.name.startswith(CUSTOM)
+        reader: Callable[[Filter], Q] = self._custom if is_custom else getattr(self, f"_{term.name}", self._moment)
         if not term.value:
             raise _wrong(term, "it needs a value")
-        if term.op not in {":", "="} and term.name not in _ORDERED:
+        if term.op not in {":", "="} and term.name not in _ORDERED and not is_custom:
             raise _wrong(term, f"{term.name} takes “:”")
         return reader(term)
 
@@ -96,6 +103,8 @@ class Compiler:
             "breached": lambda: open_ones & Q(due_at__lte=self.now),
             "breaching": lambda: open_ones & Q(due_at__lte=self.now + timedelta(hours=1)),
             "restricted": lambda: Q(restricted=True),
+            "snoozed": lambda: Q(snoozed_until__isnull=False),
+            "overdue": lambda: open_ones & Q(deadline_at__lte=self.now),
             "watched": lambda: Q(pk__in=Watcher.objects.filter(user=self.user).values("ticket")),
         }
         return _one_of(term, known)()
@@ -108,6 +117,13 @@ class Compiler:
             ),
             "assignee": lambda: Q(assignee__isnull=False),
             "tag": lambda: ~Q(tags=[]),
+            "deadline": lambda: Q(deadline_at__isnull=False),
+            "cc": lambda: ~Q(cc=[]),
+            "link": lambda: (
+                Q(pk__in=TicketLink.objects.values("source")) | Q(pk__in=TicketLink.objects.values("target"))
+            ),
+            "children": lambda: Q(pk__in=TicketLink.objects.filter(kind=LinkKind.CHILD).values("target")),
+            "parent": lambda: Q(pk__in=TicketLink.objects.filter(kind=LinkKind.CHILD).values("source")),
         }
         return _one_of(term, known)()
 
@@ -158,6 +174,30 @@ class Compiler:
     def _tag(self, term: Filter) -> Q:
         return Q(tags__contains=["-".join(term.value.lower().lstrip("#").split())])
 
+    def _cc(self, term: Filter) -> Q:
+        return Q(cc__contains=[term.value.lower()])
+
+    def _custom(self, term: Filter) -> Q:
+        """`field.order:4711`, `field.amount>100`, `field.paid:no`; `none` finds tickets without a value."""
+        slug = term.name.removeprefix(CUSTOM)
+        field = CustomField.objects.filter(slug=slug).first()
+        if field is None:
+            known = ", ".join(CUSTOM + name for name in CustomField.objects.values_list("slug", flat=True)[:20])
+            raise _wrong(term, f"the custom fields are: {known or 'none yet'}")
+        if term.value.lower() == "none":
+            return ~Q(custom__has_key=slug)
+        if field.kind == FieldKind.TEXT and term.op == ":":
+            return Q(custom__has_key=slug, **{f"custom__{slug}__icontains": term.value})
+        try:
+            value = read_value(field, term.value)
+        except Invalid as error:
+            raise _wrong(term, str(error).rstrip(".")) from None
+        if term.op in {":", "="}:
+            return Q(custom__contains={slug: value})
+        if field.kind not in {FieldKind.NUMBER, FieldKind.DATE}:
+            raise _wrong(term, f"{term.name} takes “:”")
+        return Q(custom__has_key=slug, **{f"custom__{slug}{_COMPARE[term.op]}": value})
+
     def _category(self, term: Filter) -> Q:
         if term.value.lower() == "none":
             return Q(category=None)
@@ -191,7 +231,7 @@ class Compiler:
 
     def _moment(self, term: Filter) -> Q:
         """`created>2026-01-01`, `updated<-7d` (more than seven days ago), `created:today`."""
-        name = "due_at" if term.name == "due" else f"{term.name}_at"
+        name = "snoozed_until" if term.name == "snoozed" else f"{term.name}_at"
         value = term.value.lower()
         if match := _DURATION.fullmatch(value):
             delta = int(match[2]) * _UNITS[match[3]]
@@ -223,7 +263,19 @@ class Compiler:
         return at, at + timedelta(microseconds=1)
 
 
-_ORDERED = {"tier", "priority", "number", "breach", "created", "updated", "resolved", "closed", "due"}
+_ORDERED = {
+    "tier",
+    "priority",
+    "number",
+    "breach",
+    "created",
+    "updated",
+    "resolved",
+    "closed",
+    "due",
+    "deadline",
+    "snoozed",
+}
 
 
 def _search(word: Word) -> SearchQuery:

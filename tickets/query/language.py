@@ -5,7 +5,8 @@
     one    := "-" one | "(" query ")" | name op value | "phrase" | word
     op     := ":" | ">=" | "<=" | ">" | "<" | "="
 
-Only the names of `FIELDS` are names: `http://x` and `12:30` are words. Errors carry the offending
+Only the names of `FIELDS` are names, and `field.order` for the custom field `order`: `http://x` and
+`12:30` are words. Errors carry the offending
 token and where it stands.
 """
 
@@ -16,13 +17,14 @@ from supportdesk.errors import Invalid
 
 FIELDS = (
     "is", "has", "tier", "status", "priority", "assignee", "requester", "organization", "tag", "category", "channel", "subject",
-    "number", "created", "updated", "resolved", "closed", "due", "breach",
+    "number", "created", "updated", "resolved", "closed", "due", "deadline", "snoozed", "breach", "cc",
 )  # fmt: skip
+CUSTOM = "field."
 MOST_TOKENS, MOST_DEPTH = 60, 12
 _TOKEN = re.compile(
     r"""\s*(?:
       (?P<open>\() | (?P<close>\)) | (?P<minus>-(?=["(\w@\#]))
-    | (?P<name>[a-z_]+)(?P<op>>=|<=|:|>|<|=)(?P<value>"[^"]*"|[^\s()"]*)
+    | (?P<name>field\.[a-z][a-z0-9_]*|[a-z_]+)(?P<op>>=|<=|:|>|<|=)(?P<value>"[^"]*"|[^\s()"]*)
     | (?P<phrase>"[^"]*")
     | (?P<word>[^\s()"]+)
     | (?P<broken>")
@@ -133,7 +135,7 @@ def _term(match: re.Match[str], kind: str, shown: str, start: int) -> Node | Non
     if kind != "value":
         return None
     name = match["name"].lower()
-    if name not in FIELDS:
+    if name not in FIELDS and not name.startswith(CUSTOM):
         if match["op"] in {":", "="} and match["value"] and name.isalpha() and not match["value"].startswith("/"):
             near = f"; did you mean {_near(name)}?" if _near(name) else "."
             raise QueryError(

@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils import timezone
 
 from staff.models import Tier
-from tickets.models import Category, Clock, SLAPause, SLAPolicy, SLARevision, SLATarget, Ticket
+from tickets.models import Category, Clock, CustomField, SLAPause, SLAPolicy, SLARevision, SLATarget, Ticket
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -31,7 +31,7 @@ class Terms:
 class Rules:
     """All policies in order with their targets, and the pauses, in force since `edited_at`.
 
-    Tiers and categories come along: they change as rarely, and every page shows them.
+    Tiers, categories and custom fields come along: they change as rarely, and every page shows them.
     """
 
     policies: tuple[SLAPolicy, ...]
@@ -40,6 +40,7 @@ class Rules:
     edited_at: datetime
     tiers: tuple[Tier, ...]
     categories: tuple[Category, ...]
+    fields: tuple[CustomField, ...]
 
     def policy_for(self, ticket: Ticket) -> SLAPolicy | None:
         """The first policy whose conditions the ticket meets; the fallback comes last."""
@@ -91,6 +92,7 @@ def of(number: int, edited_at: datetime) -> Rules:
         edited_at=edited_at,
         tiers=tuple(Tier.objects.all()),
         categories=tuple(Category.objects.all()),
+        fields=tuple(CustomField.objects.filter(active=True).prefetch_related("categories")),
     )
 
 

@@ -59,7 +59,7 @@ def batch(*, now: datetime, limit: int = BATCH) -> Swept:
     timers = list(
         SLATimer.objects.acting(now)
         .select_related("ticket__tier", "ticket__requester", "ticket__assignee")
-        .select_for_update(skip_locked=True, of=("ticket", "self"))
+        .select_for_update(skip_locked=True, of=("ticket", "self"), no_key=True)
         .with_log()
         .order_by("next_action_at")[:limit]
     )

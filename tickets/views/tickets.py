@@ -156,6 +156,30 @@ restrict = _change(
     "Visibility changed.", lambda r: {"restricted": r.POST.get("restricted") == "yes"}, actions.set_restricted
 )
 tags = _change("Tags changed.", lambda r: {"tags": forms.tags(r.POST)}, actions.set_tags)
+cc = _change("Copies changed.", lambda r: {"addresses": forms.addresses(r.POST, "cc")}, actions.set_cc)
+custom = _change("Saved.", lambda r: {"values": forms.custom(r.POST)}, actions.set_custom)
+deadline = _change("Deadline changed.", lambda r: {"at": forms.wall_clock(r.POST, "deadline_at")}, actions.set_deadline)
+snooze = _change("Done.", lambda r: {"until": forms.snooze_until(r.POST)}, actions.snooze)
+link = _change(
+    "Linked.",
+    lambda r: {"to": forms.ticket_number(r.POST, "to"), "relation": r.POST.get("relation", "")},
+    actions.link,
+)
+unlink = _change("The link is gone.", lambda r: {"link_id": forms.ticket_number(r.POST, "link")}, actions.unlink)
+
+
+@require_POST
+def checklist(request: DeskRequest, number: int) -> HttpResponse:
+    """Add a step, tick one off or open it again, or remove it."""
+    if "text" in request.POST:
+        actions.add_step(number=number, by=request.user, text=request.POST["text"])
+        return _done(request, number, "Added.")
+    step = forms.ticket_number(request.POST, "step")
+    if "remove" in request.POST:
+        actions.remove_step(number=number, by=request.user, step=step)
+        return _done(request, number, "Removed.")
+    actions.tick_step(number=number, by=request.user, step=step, done=request.POST.get("done") == "yes")
+    return _done(request, number, "Saved.")
 
 
 @require_POST

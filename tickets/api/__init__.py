@@ -1,0 +1,15 @@
+"""The REST API of tickets."""
+
+from tickets.api.directory import CustomFieldViewSet, OrganizationViewSet, RequesterViewSet
+from tickets.api.parts import ChecklistViewSet, LinkViewSet, MessageViewSet
+from tickets.api.tickets import TicketViewSet
+
+__all__ = [
+    "ChecklistViewSet",
+    "CustomFieldViewSet",
+    "LinkViewSet",
+    "MessageViewSet",
+    "OrganizationViewSet",
+    "RequesterViewSet",
+    "TicketViewSet",
+]

@@ -1,0 +1,136 @@
+"""What hangs on one ticket, over REST: messages, links, checklist."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, status
+from rest_framework.decorators import action
+from rest_framework.response import Response
+
+from supportdesk.api import IDEMPOTENCY_KEY, ApiRequest, DeskViewSet
+from supportdesk.errors import NotFound
+from tickets import actions, queries
+from tickets.api.serializers import (
+    LinkSerializer,
+    MessageSerializer,
+    NewLinkSerializer,
+    NewMessageSerializer,
+    NewStepSerializer,
+    StepSerializer,
+    TickSerializer,
+)
+from tickets.models import (
+    ChecklistItem,
+    Message,
+    MessageKind,
+    TicketLink,
+)
+from tickets.policies import can_read_notes
+
+
+class LinkViewSet(DeskViewSet):
+    """Links of a ticket."""
+
+    serializer_class = LinkSerializer
+    queryset = TicketLink.objects.none()
+    lookup_value_regex = r"\d{1,18}"
+    filter_backends: list[Any] = []
+    pagination_class = None
+    scopes = {"list": "read", "*": "tickets"}
+
+    def _links(self, number: str) -> list[queries.Related]:
+        found = queries.with_related(self.request.user, int(number))
+        if found is None:
+            raise NotFound(f"There is no ticket {number}.")
+        return queries.links(found)
+
+    @extend_schema(responses=LinkSerializer(many=True))
+    def list(self, request: ApiRequest, number: str) -> Response:
+        """The other tickets that the caller may see; open children and blockers first."""
+        return Response(LinkSerializer(self._links(number), many=True).data)
+
+    @extend_schema(request=NewLinkSerializer, responses={201: LinkSerializer}, parameters=[IDEMPOTENCY_KEY])
+    def create(self, request: ApiRequest, number: str) -> Response:
+        """Link this ticket to another."""
+        self._links(number)
+        serializer = NewLinkSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        made = actions.link(number=int(number), by=request.user, **serializer.validated_data)
+        found = next(row for row in self._links(number) if row.id == made.pk)
+        return Response(LinkSerializer(found).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=None, responses={204: None})
+    @action(detail=True, methods=["post"])
+    def remove(self, request: ApiRequest, number: str, pk: str) -> Response:
+        """Remove a link that somebody made."""
+        self._links(number)
+        actions.unlink(number=int(number), link_id=int(pk), by=request.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class ChecklistViewSet(mixins.ListModelMixin, DeskViewSet):
+    """The checklist of a ticket."""
+
+    serializer_class = StepSerializer
+    lookup_value_regex = r"\d{1,18}"
+    filter_backends: list[Any] = []
+    pagination_class = None
+    scopes = {"list": "read", "*": "tickets"}
+
+    def get_queryset(self) -> QuerySet[ChecklistItem]:
+        if getattr(self, "swagger_fake_view", False):
+            return ChecklistItem.objects.none()
+        ticket = queries.ticket_for(self.request.user, int(self.kwargs["number"]))
+        return ticket.checklist.select_related("done_by")
+
+    @extend_schema(request=NewStepSerializer, responses={201: StepSerializer}, parameters=[IDEMPOTENCY_KEY])
+    def create(self, request: ApiRequest, number: str) -> Response:
+        """Add a step."""
+        self.get_queryset()
+        serializer = NewStepSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        item = actions.add_step(number=int(number), by=request.user, **serializer.validated_data)
+        return Response(StepSerializer(item).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=TickSerializer, responses=StepSerializer)
+    def partial_update(self, request: ApiRequest, number: str, pk: str) -> Response:
+        """Tick a step off, or open it again."""
+        self.get_queryset()
+        serializer = TickSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        item = actions.tick_step(number=int(number), by=request.user, step=int(pk), **serializer.validated_data)
+        return Response(StepSerializer(item).data)
+
+    @extend_schema(request=None, responses={204: None})
+    @action(detail=True, methods=["post"])
+    def remove(self, request: ApiRequest, number: str, pk: str) -> Response:
+        """Remove a step."""
+        self.get_queryset()
+        actions.remove_step(number=int(number), by=request.user, step=int(pk))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class MessageViewSet(mixins.ListModelMixin, DeskViewSet):
+    """The conversation of a ticket, oldest first."""
+
+    serializer_class = MessageSerializer
+    filter_backends: list[Any] = []
+    scopes = {"list": "read", "*": "tickets"}
+
+    def get_queryset(self) -> QuerySet[Message]:
+        if getattr(self, "swagger_fake_view", False):
+            return Message.objects.none()
+        ticket = queries.ticket_for(self.request.user, int(self.kwargs["number"]))
+        messages = ticket.messages.select_related("author", "requester").prefetch_related("attachments")
+        return messages if can_read_notes(self.request.user) else messages.exclude(kind=MessageKind.NOTE)
+
+    @extend_schema(request=NewMessageSerializer, responses={201: MessageSerializer}, parameters=[IDEMPOTENCY_KEY])
+    def create(self, request: ApiRequest, number: str) -> Response:
+        """Reply to the requester by mail, or add an internal note."""
+        ticket = queries.ticket_for(request.user, int(number))
+        serializer = NewMessageSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        say = actions.reply if serializer.validated_data["kind"] == MessageKind.REPLY else actions.note
+        message = say(number=ticket.number, by=request.user, text=serializer.validated_data["text"])
+        return Response(MessageSerializer(message).data, status=status.HTTP_201_CREATED)

@@ -1,0 +1,196 @@
+"""What tickets are over REST."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from staff.models import Tier, User
+from tickets.actions.links import RELATIONS, relation_label
+from tickets.models import (
+    Attachment,
+    Category,
+    ChecklistItem,
+    Clock,
+    Message,
+    MessageKind,
+    Priority,
+    Requester,
+    SLATimer,
+    Status,
+    Ticket,
+)
+from tickets.sla.words import Explained
+
+
+class RequesterSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Requester
+        fields = ["id", "email", "name", "created_at"]
+
+
+class TimerSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = SLATimer
+        fields = ["clock", "target_seconds", "started_at", "due_at", "is_paused", "stopped_at", "breached_at"]
+
+
+class ClockStepSerializer(serializers.Serializer):
+    at = serializers.DateTimeField()
+    text = serializers.CharField()
+
+
+class ClockSerializer(serializers.Serializer):
+    """A clock explained: what it runs by, how much is used, and its history in words."""
+
+    clock = serializers.ChoiceField(Clock.choices, source="timer.clock")
+    policy = serializers.CharField(source="timer.policy.name", default=None, allow_null=True)
+    calendar = serializers.SlugField(source="timer.calendar_version.calendar.slug")
+    target_seconds = serializers.IntegerField(source="timer.target_seconds", help_text="Business time.")
+    used_seconds = serializers.SerializerMethodField(help_text="Business time used until now, or until it stopped.")
+    left_seconds = serializers.SerializerMethodField(help_text="Negative once the target is passed.")
+    started_at = serializers.DateTimeField(source="timer.started_at")
+    due_at = serializers.DateTimeField(source="timer.due_at", allow_null=True, help_text="Null while paused in time.")
+    paused = serializers.BooleanField(source="timer.is_paused")
+    stopped_at = serializers.DateTimeField(source="timer.stopped_at", allow_null=True)
+    breached_at = serializers.DateTimeField(source="timer.breached_at", allow_null=True)
+    summary = serializers.CharField()
+    history = serializers.SerializerMethodField()
+
+    def get_used_seconds(self, clock: Explained) -> float:
+        return clock.used.total_seconds()
+
+    def get_left_seconds(self, clock: Explained) -> float:
+        return clock.left.total_seconds()
+
+    @extend_schema_field(ClockStepSerializer(many=True))
+    def get_history(self, clock: Explained) -> Any:
+        return ClockStepSerializer([{"at": at, "text": text} for at, text in clock.history], many=True).data
+
+
+class TicketSerializer(serializers.ModelSerializer):
+    """A ticket as it is read."""
+
+    tier = serializers.SlugRelatedField(slug_field="level", read_only=True)
+    assignee = serializers.SlugRelatedField(slug_field="email", read_only=True)
+    category = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    requester = RequesterSerializer(read_only=True)
+    merged_into = serializers.SlugRelatedField(slug_field="number", read_only=True)
+    timers = TimerSerializer(many=True, read_only=True, source="clocks")
+
+    class Meta:
+        model = Ticket
+        fields = [
+            "number", "subject", "status", "priority", "tier", "assignee", "requester", "category", "channel", "tags", "cc", "custom", "restricted",
+            "merged_into", "version", "created_at", "updated_at", "resolved_at", "closed_at", "due_at", "deadline_at", "snoozed_until", "timers",
+        ]  # fmt: skip
+
+
+class NewTicketSerializer(serializers.Serializer):
+    """What opens a ticket."""
+
+    requester_email = serializers.EmailField(max_length=254)
+    requester_name = serializers.CharField(max_length=200, required=False, default="", allow_blank=True)
+    subject = serializers.CharField(max_length=300)
+    text = serializers.CharField(max_length=200_000)
+    tier = serializers.SlugRelatedField(slug_field="level", queryset=Tier.objects.all(), required=False)
+    priority = serializers.ChoiceField(Priority.choices, default=Priority.NORMAL)
+    category = serializers.SlugRelatedField(
+        slug_field="slug", queryset=Category.objects.all(), required=False, allow_null=True
+    )
+    tags = serializers.ListField(child=serializers.CharField(max_length=40), required=False, max_length=30)
+    cc = serializers.ListField(child=serializers.EmailField(max_length=254), required=False, max_length=20)
+    custom = serializers.DictField(child=serializers.JSONField(allow_null=True), required=False)
+
+
+class TicketChangeSerializer(serializers.Serializer):
+    """Any of these; all of them change or none."""
+
+    subject = serializers.CharField(max_length=300, required=False)
+    status = serializers.ChoiceField(Status.choices, required=False)
+    priority = serializers.ChoiceField(Priority.choices, required=False)
+    category = serializers.SlugRelatedField(
+        slug_field="slug", queryset=Category.objects.all(), required=False, allow_null=True
+    )
+    assignee = serializers.SlugRelatedField(
+        slug_field="email", queryset=User.objects.filter(is_active=True), required=False, allow_null=True
+    )
+    tags = serializers.ListField(child=serializers.CharField(max_length=40), required=False, max_length=30)
+    cc = serializers.ListField(child=serializers.EmailField(max_length=254), required=False, max_length=20)
+    custom = serializers.DictField(
+        child=serializers.JSONField(allow_null=True),
+        required=False,
+        help_text="Custom fields by slug; null removes one, the others stay.",
+    )
+    deadline_at = serializers.DateTimeField(required=False, allow_null=True)
+    snoozed_until = serializers.DateTimeField(required=False, allow_null=True)
+    restricted = serializers.BooleanField(required=False)
+
+
+class EscalateSerializer(serializers.Serializer):
+    handover = serializers.CharField(max_length=20_000, help_text="What was tried, for those who take over.")
+    found = serializers.CharField(max_length=20_000, required=False, default="", allow_blank=True)
+    tier = serializers.SlugRelatedField(slug_field="level", queryset=Tier.objects.all(), required=False)
+
+
+class MergeSerializer(serializers.Serializer):
+    into = serializers.IntegerField(min_value=1, max_value=10**17, help_text="The number of the ticket that goes on.")
+
+
+class SplitSerializer(serializers.Serializer):
+    message = serializers.IntegerField(
+        min_value=1, max_value=10**17, help_text="A message of the requester on this ticket."
+    )
+    subject = serializers.CharField(max_length=300, required=False, default="", allow_blank=True)
+
+
+class LinkSerializer(serializers.Serializer):
+    """Another ticket that the caller may see, and what this one is to it."""
+
+    id = serializers.IntegerField()
+    relation = serializers.CharField(source="label", help_text="As it reads from this ticket, for example: Blocked by")
+    number = serializers.IntegerField()
+    subject = serializers.CharField()
+    status = serializers.ChoiceField(Status.choices)
+
+
+class NewLinkSerializer(serializers.Serializer):
+    to = serializers.IntegerField(min_value=1, max_value=10**17)
+    relation = serializers.ChoiceField([(name, relation_label(name)) for name in RELATIONS])
+
+
+class StepSerializer(serializers.ModelSerializer):
+    done_by = serializers.SlugRelatedField(slug_field="email", read_only=True)
+
+    class Meta:
+        model = ChecklistItem
+        fields = ["id", "text", "done_at", "done_by"]
+
+
+class NewStepSerializer(serializers.Serializer):
+    text = serializers.CharField(max_length=300)
+
+
+class TickSerializer(serializers.Serializer):
+    done = serializers.BooleanField()
+
+
+class AttachmentSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Attachment
+        fields = ["id", "name", "content_type", "size"]
+
+
+class MessageSerializer(serializers.ModelSerializer):
+    author = serializers.SlugRelatedField(slug_field="email", read_only=True)
+    requester = serializers.SlugRelatedField(slug_field="email", read_only=True)
+    attachments = AttachmentSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Message
+        fields = ["id", "kind", "author", "requester", "text", "quoted", "automatic", "created_at", "attachments"]
+
+
+class NewMessageSerializer(serializers.Serializer):
+    kind = serializers.ChoiceField([(MessageKind.REPLY, "Public reply"), (MessageKind.NOTE, "Internal note")])
+    text = serializers.CharField(max_length=200_000)

@@ -1,0 +1,116 @@
+"""The history of a ticket, and its words."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import models
+from django.utils import timezone
+
+from staff.models import User
+from supportdesk import events
+from tickets.models.ticket import Ticket
+
+# The words of the timeline. {name}s come from the event's data.
+SENTENCES = {
+    "opened": "opened the ticket by {channel}",
+    "taken": "took the ticket",
+    "assigned": "assigned it to {to}",
+    "unassigned": "removed the assignee",
+    "status": "changed the status from {was} to {to}",
+    "priority": "changed the priority from {was} to {to}",
+    "category": "changed the category from {was} to {to}",
+    "subject": "changed the subject from “{was}” to “{to}”",
+    "escalated": "escalated from {was} to {to}",
+    "reopened": "reopened the ticket",
+    "resolved": "resolved the ticket",
+    "closed": "closed the ticket",
+    "waiting": "is waiting on the requester",
+    "held": "put the ticket on hold",
+    "restricted": "restricted the ticket to its assignee, watchers and leads",
+    "unrestricted": "lifted the restriction",
+    "replied": "replied",
+    "noted": "added an internal note",
+    "received": "wrote",
+    "auto_reply": "sent an automatic reply, which moved nothing",
+    "bounced": "reported that mail to {to} could not be delivered",
+    "delivery_failed": "could not send the mail to {to}: {error}",
+    "tagged": "changed the tags from {was} to {to}",
+    "breached": "noticed that {clock} was due at {due} and is breached",
+    "breach_raised": "raised the priority from {was} to {to}, because {clock} is breached",
+    "breach_escalated": "escalated from {was} to {to}, because {clock} is breached",
+    "merged": "merged this ticket into {into}",
+    "merged_in": "merged ticket {source} into this one",
+    "unmerged": "took back the merge into {into}",
+    "unmerged_from": "took back the merge of ticket {source}",
+    "split_from": "split this off ticket {of}",
+    "split": "split a message off as ticket {to}",
+    "handed_back": "handed back from {was} to {to}",
+    "follow_up": "opened this as a follow-up of {of}",
+    "followed_up": "opened a follow-up: {follow_up}",
+    "linked": "linked it: {relation} {other}",
+    "unlinked": "removed the link: {relation} {other}",
+    "deadline": "set the deadline to {to}",
+    "no_deadline": "removed the deadline",
+    "deadline_passed": "noticed that the deadline of {due} has passed",
+    "snoozed": "snoozed the ticket until {until}",
+    "woke": "brought the ticket back from its snooze",
+    "cc": "changed the copies from {was} to {to}",
+    "field": "changed {field} from {was} to {to}",
+    "step_added": "added to the checklist: {text}",
+    "step_done": "ticked off: {text}",
+    "step_undone": "opened again: {text}",
+    "step_removed": "removed from the checklist: {text}",
+    "run_started": "started the runbook {title} (run {run})",
+    "run_finished": "saw run {run} of {title} end: {state}. {summary}",
+}
+
+
+class TicketEvent(models.Model):
+    """The ticket's history, append-only. `version` is the ticket's after the event."""
+
+    ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="events")
+    kind = models.CharField(max_length=24)
+    actor = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    actor_name = models.CharField(max_length=200)
+    data = models.JSONField(default=dict)
+    version = models.PositiveIntegerField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["id"]
+        # The timeline of one ticket, in order.
+        indexes = [models.Index(fields=["ticket", "id"], name="event_timeline")]
+
+    def __str__(self) -> str:
+        return self.sentence
+
+    @property
+    def words(self) -> str:
+        """What happened, without who."""
+        return SENTENCES.get(self.kind, self.kind).format_map(_Blank(self.data))
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.actor_name} {self.words}"
+
+    @classmethod
+    def record(cls, ticket: Ticket, by: Any, kind: str, *, at: datetime | None = None, **data: Any) -> "TicketEvent":
+        """Append an event in the open transaction and tell open browsers. `by` is a User, Requester, or a name."""
+        event = cls.objects.create(
+            ticket=ticket,
+            kind=kind,
+            actor=by if isinstance(by, User) else None,
+            actor_name=str(by)[:200],
+            data=data,
+            version=ticket.version,
+            at=at or timezone.now(),
+        )
+        events.publish(f"ticket.{ticket.number}", kind, cursor=event.pk)
+        known = {} if ticket.restricted else {"number": ticket.number}
+        events.publish("queue", kind, cursor=event.pk, **known)
+        return event
+
+
+class _Blank(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "?"
