@@ -25,3 +25,9 @@ def audit_entries(action: str = "") -> QuerySet[AuditEntry]:
     """Audit entries, newest first; `action` narrows to one kind or a family such as `calendar`."""
     entries = AuditEntry.objects.select_related("actor")
     return entries.filter(action__startswith=action) if action else entries
+
+
+def people_of_tiers() -> list[User]:
+    """Active members of any tier, by name."""
+    members = User.objects.filter(is_active=True, memberships__tier__isnull=False)
+    return list(members.distinct().order_by("name", "pk"))

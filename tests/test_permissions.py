@@ -105,6 +105,14 @@ PAGES: dict[str, tuple[str, set[str], dict[str, str], set[str]]] = {
         {"name": "x", "zone": "UTC", "always": "yes"},
         {"administrator"},
     ),
+    "tickets:bulk": (
+        "/tickets/bulk/?numbers={ticket}",
+        NOTERS - {"integration"},
+        {"numbers": "{ticket}", "priority": "high"},
+        NOTERS - {"integration"},
+    ),
+    "tickets:stop_job": ("/jobs/{bulk}/stop/", set(), {}, {"administrator"}),
+    "tickets:undo_job": ("/jobs/{bulk}/undo/", set(), {}, {"administrator"}),
     "tickets:job": ("/jobs/{job}/", {"administrator"}, {}, set()),
     "notifications": ("/notifications/", set(ROLES) - {"nobody"}, {}, set()),
     "read_all": ("/notifications/read/", set(), {}, set(ROLES) - {"nobody"}),
@@ -309,6 +317,7 @@ def things(people) -> dict[str, int]:
         "requester": made.requester_id,
         "organization": Organization.objects.create(name="Acme").pk,
         "policy": SLAPolicy.objects.get().pk,
+        "bulk": Job.objects.create(kind="bulk", title="x", state="done").pk,
         "job": Job.objects.create(kind="clocks", title="x").pk,
     }
 
@@ -438,7 +447,13 @@ def test_a_restricted_ticket_and_its_runs_look_like_none(people, things, role):
     }
     client = signed_in(people[role])
     for name, (path, readers, data, _) in PAGES.items():
-        if "{" not in path or name in {"tickets:policy", "tickets:job"}:  # these are of no ticket
+        if "{" not in path or name in {
+            "tickets:policy",
+            "tickets:job",
+            "tickets:stop_job",
+            "tickets:undo_job",
+            "tickets:bulk",
+        }:  # these are of no ticket
             continue
         whole.update(**facts)
         response = (

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
@@ -12,9 +12,11 @@ from django.utils import timezone
 from staff.models import Calendar, Tier, User
 from supportdesk.errors import Invalid
 from supportdesk.text import one_line
+from tickets import recipe as recipes
 from tickets.actions._messages import NewFile
 from tickets.actions._values import tag
-from tickets.models import Category, Channel, Clock, Organization, Priority
+from tickets.models import Category, Channel, Clock, Organization, Priority, Status
+from tickets.recipe import Recipe
 
 MOST_UPLOAD = 25 * 1024 * 1024
 
@@ -125,6 +127,63 @@ def addresses(data: Mapping[str, Any], name: str) -> list[str]:
 def custom(data: Any) -> dict[str, str]:
     """Values of custom fields, `custom-<slug>`; of a checkbox and the hidden `no` before it the last one counts."""
     return {name.removeprefix("custom-"): data[name] for name in data if name.startswith("custom-")}
+
+
+class RecipeForm(forms.Form):
+    """What is to be done to many tickets; what is left empty stays as it is."""
+
+    status = forms.ChoiceField(required=False)
+    priority = forms.ChoiceField(choices=[("", "As it is"), *Priority.choices], required=False)
+    assignee = forms.ChoiceField(required=False)
+    category = forms.ChoiceField(required=False)
+    add_tags = forms.CharField(required=False, label="Add tags", help_text="Apart by spaces.")
+    remove_tags = forms.CharField(required=False, label="Remove tags")
+    escalate_to = forms.ChoiceField(
+        choices=[("", "As it is"), ("1", "Tier 1"), ("2", "Tier 2"), ("3", "Tier 3")],
+        required=False,
+        label="Hand over to",
+        help_text="The internal note says why.",
+    )
+    snooze = forms.CharField(required=False, label="Snooze for", help_text="30m, 4h, 2d or 1w.")
+    deadline = forms.CharField(required=False, label="Deadline in", help_text="30m, 4h, 2d or 1w from now.")
+    merge_into = forms.CharField(required=False, label="Merge into ticket", help_text="Goes alone.")
+    note = forms.CharField(required=False, label="Internal note", widget=forms.Textarea)
+    reply = forms.CharField(
+        required=False, label="Reply to each requester", widget=forms.Textarea, help_text="Leaves by mail, at once."
+    )
+
+    def __init__(self, *args: Any, people: list[User], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        statuses = [(s.value, s.label) for s in Status if s != Status.NEW]
+        self._choices("status", [("", "As it is"), *statuses])
+        kinds = [("nobody", "Nobody"), ("round_robin", "In turn, within the tier"), ("least_loaded", "Who has least")]
+        self._choices("assignee", [("", "As it is"), *kinds, *((user.email, user.name) for user in people)])
+        categories = Category.objects.values_list("slug", "name")
+        self._choices("category", [("", "As it is"), ("-", "None"), *categories])
+        style(self)
+        for name in ("note", "reply"):
+            self.fields[name].widget.attrs["rows"] = 3
+
+    def _choices(self, name: str, choices: list[tuple[str, str]]) -> None:
+        cast(forms.ChoiceField, self.fields[name]).choices = choices
+
+    def recipe(self) -> Recipe:
+        """The filled-in form as a recipe, or `Invalid`."""
+        data: dict[str, Any] = {name: value for name, value in self.cleaned_data.items() if value}
+        if data.get("category") == "-":
+            data["category"] = ""
+        for name in ("add_tags", "remove_tags"):
+            if name in data:
+                data[name] = [tag(text) for text in data[name].replace(",", " ").split()]
+        if "merge_into" in data:
+            data["merge_into"] = ticket_number(data, "merge_into")
+        return recipes.read(data)
+
+
+def numbers(data: Any) -> list[int]:
+    """Numbers of chosen tickets, from checkboxes or apart by commas."""
+    texts = ",".join(data.getlist("numbers")).split(",")
+    return [int(text) for text in texts if text.isdecimal() and len(text) < 18][:1000]
 
 
 def runs(data: Any) -> list[dict[str, Any]]:

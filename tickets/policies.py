@@ -92,6 +92,13 @@ def check_can_merge(user: User, ticket: Ticket) -> None:
         _check_works_tier(user, ticket, "merge")
 
 
+def check_can_bulk(user: User) -> None:
+    """People of a tier, leads and administrators change many tickets at once, each by its own rules."""
+    if user.standing.is_integration:
+        raise NotPermitted("Integrations open tickets, reply and note; they change none in bulk.")
+    check_can_open(user)
+
+
 def check_can_hand_over(user: User, ticket: Ticket, to: Tier) -> None:
     """Whoever works the ticket's tier passes it on, upwards or back."""
     _check_works_tier(user, ticket, "hand over")
@@ -134,6 +141,10 @@ def can_change(user: User, ticket: Ticket) -> bool:
 
 def can_merge(user: User, ticket: Ticket) -> bool:
     return _allowed(lambda: check_can_merge(user, ticket))
+
+
+def can_bulk(user: User) -> bool:
+    return _allowed(lambda: check_can_bulk(user))
 
 
 def can_restrict(user: User, ticket: Ticket) -> bool:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from tickets.views import promises
+from tickets.views import bulk, promises
 from tickets.views import tickets as views
 
 app_name = "tickets"
@@ -42,6 +42,9 @@ urlpatterns = [
     path("settings/promises/policies/<int:pk>/delete/", promises.delete_policy, name="delete_policy"),
     path("settings/calendars/new/", promises.calendar, name="new_calendar"),
     path("settings/calendars/<slug:slug>/", promises.calendar, name="calendar"),
-    path("jobs/<int:pk>/", promises.job, name="job"),
+    path("jobs/<int:pk>/", bulk.job, name="job"),
+    path("jobs/<int:pk>/stop/", bulk.stop, name="stop_job"),
+    path("jobs/<int:pk>/undo/", bulk.undo, name="undo_job"),
+    path("tickets/bulk/", bulk.change, name="bulk"),
     path("mail/outgoing/", views.outgoing, name="outgoing"),
 ]

@@ -12,6 +12,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
+from django.utils import timezone
 from knox.models import AbstractAuthToken, AuthTokenManager
 
 
@@ -83,6 +84,8 @@ class User(AbstractBaseUser):
     time_zone = models.CharField(max_length=64, default="UTC", validators=[check_time_zone])
     signature = models.TextField(blank=True)
     is_active = models.BooleanField(default=True)
+    # Given no tickets until then; past or None is there.
+    away_until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = UserManager()
@@ -112,6 +115,10 @@ class User(AbstractBaseUser):
             agent_levels=frozenset(level for level, role in rows if role == MembershipRole.AGENT),
             lead_levels=frozenset(level for level, role in rows if role == MembershipRole.LEAD),
         )
+
+    @property
+    def is_away(self) -> bool:
+        return self.away_until is not None and self.away_until > timezone.now()
 
     @property
     def title(self) -> str:
@@ -192,6 +199,8 @@ class Membership(models.Model):
     tier = models.ForeignKey(Tier, on_delete=models.CASCADE, null=True, blank=True, related_name="memberships")
     team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="memberships")
     role = models.CharField(max_length=10, choices=MembershipRole.choices, default=MembershipRole.AGENT)
+    # When the desk last gave this person a ticket of the tier by itself: whose turn it is.
+    last_assigned_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [

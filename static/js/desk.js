@@ -1,4 +1,5 @@
 // The behaviours of every page, one module each. All of it is optional: without it the forms still work.
+import { startBulk } from "./bulk.js";
 import { startClocks } from "./clocks.js";
 import { startComposer } from "./composer.js";
 import { startEvents } from "./events.js";
@@ -36,6 +37,7 @@ startForms();
 startKeys();
 startComposer();
 startQueue();
+startBulk();
 startTicket();
 startRun();
 startEvents();

@@ -8,7 +8,8 @@ export function startForms() {
       const answer = event.detail.xhr;
       if (form.isConnected || answer.status >= 500 || answer.getResponseHeader("HX-Redirect")) return;
       event.preventDefault();
-      htmx.swap(document.body, answer.response, { swapStyle: "none" });
+      const target = document.querySelector(answer.getResponseHeader("HX-Retarget") ?? "body");
+      htmx.swap(target, answer.response, { swapStyle: answer.getResponseHeader("HX-Reswap") ?? "none" });
     }, { once: true });
   });
 }

@@ -1,5 +1,9 @@
 """Every write to a ticket, by theme."""
 
+from tickets.actions.assignment import set_away
+from tickets.actions.bulk import start as start_bulk
+from tickets.actions.bulk import stop as stop_bulk
+from tickets.actions.bulk import undo as undo_bulk
 from tickets.actions.conversation import note, receive, reply
 from tickets.actions.fields import save_field, set_custom
 from tickets.actions.joining import merge, split, unmerge
@@ -64,6 +68,7 @@ __all__ = [
     "save_organization",
     "save_pauses",
     "save_policy",
+    "set_away",
     "set_category",
     "set_cc",
     "set_custom",
@@ -75,11 +80,14 @@ __all__ = [
     "set_tags",
     "snooze",
     "split",
+    "start_bulk",
+    "stop_bulk",
     "sweep_moments",
     "sweep_sla",
     "take",
     "take_next",
     "tick_step",
+    "undo_bulk",
     "unlink",
     "unmerge",
     "unwatch",

@@ -47,8 +47,8 @@ def run(job_id: int) -> None:
 def _note_failure(job_id: int, error: str) -> None:
     """A batch failed: the sweep tries it again, some times, then the job has failed."""
     job = Job.objects.select_for_update().get(pk=job_id)
-    job.failed, job.error, job.lease_expires_at = job.failed + 1, error, timezone.now() + AGAIN
-    if job.failed >= MOST_FAILURES:
+    job.attempts, job.error, job.lease_expires_at = job.attempts + 1, error, timezone.now() + AGAIN
+    if job.attempts >= MOST_FAILURES:
         job.state, job.finished_at = JobState.FAILED, timezone.now()
     job.save()
     events.publish(f"job.{job.pk}", job.state)
@@ -74,6 +74,7 @@ def _step(job_id: int) -> bool:
         job.finished_at, job.lease_expires_at = timezone.now(), None
     else:
         job.lease_expires_at = timezone.now() + LEASE
+    job.attempts = 0
     job.save()
     events.publish(f"job.{job.pk}", job.state)
     return more
@@ -110,6 +111,11 @@ def _clocks_batch(job: Job) -> bool:
 
 
 _BATCHES: dict[str, Callable[[Job], bool]] = {CLOCKS: _clocks_batch}
+
+
+def register(kind: str, batch: Callable[[Job], bool]) -> None:
+    """What does the next batch of a job of this kind, in the open transaction; False when there is none left."""
+    _BATCHES[kind] = batch
 
 
 def stop(*, job_id: int) -> None:

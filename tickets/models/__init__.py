@@ -2,7 +2,7 @@
 
 from tickets.models.event import TicketEvent
 from tickets.models.field import CustomField, FieldKind
-from tickets.models.job import Job, JobState
+from tickets.models.job import Job, JobRow, JobState, RowOutcome
 from tickets.models.mail import InboundEmail, Mailbox, OutboundEmail
 from tickets.models.message import Attachment, Message, MessageKind
 from tickets.models.relations import (
@@ -57,6 +57,7 @@ __all__ = [
     "Handover",
     "InboundEmail",
     "Job",
+    "JobRow",
     "JobState",
     "LinkKind",
     "Mailbox",
@@ -67,6 +68,7 @@ __all__ = [
     "OutboundEmail",
     "Priority",
     "Requester",
+    "RowOutcome",
     "SLAPause",
     "SLAPolicy",
     "SLARevision",

@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from staff.models import User
+from tickets.models.ticket import Ticket
 
 
 class JobState(models.TextChoices):
@@ -30,6 +31,7 @@ class Job(models.Model):
     done = models.PositiveIntegerField(default=0)
     changed = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0)  # that a batch broke: five in a row end the job
     error = models.TextField(blank=True)
     stop_asked = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now)
@@ -47,6 +49,10 @@ class Job(models.Model):
         return self.title
 
     @property
+    def is_bulk(self) -> bool:
+        return self.kind.startswith("bulk")
+
+    @property
     def is_finished(self) -> bool:
         return self.state in {JobState.DONE, JobState.STOPPED, JobState.FAILED}
 
@@ -58,3 +64,34 @@ class Job(models.Model):
     @property
     def took(self) -> timedelta | None:
         return self.finished_at - self.started_at if self.finished_at and self.started_at else None
+
+
+class RowOutcome(models.TextChoices):
+    WAITING = "waiting", "Waiting"
+    DONE = "done", "Done"
+    UNCHANGED = "unchanged", "Nothing to change"
+    REFUSED = "refused", "Refused"
+    FAILED = "failed", "Failed"
+
+
+class JobRow(models.Model):
+    """One ticket of a bulk change: which version was meant, what became of it, and what it was before."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="rows")
+    ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="+")
+    version = models.PositiveIntegerField()
+    outcome = models.CharField(max_length=10, choices=RowOutcome.choices, default=RowOutcome.WAITING)
+    said = models.CharField(max_length=500, blank=True)
+    was = models.JSONField(null=True, blank=True)
+    version_after = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["job", "ticket"], name="job_ticket_once")]
+        indexes = [
+            # The rows of a job in order, and those of one outcome.
+            models.Index(fields=["job", "outcome", "id"], name="job_rows")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.ticket_id} of job {self.job_id}: {self.outcome}"

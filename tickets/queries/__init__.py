@@ -3,9 +3,20 @@
 from tickets.queries.clocks import bring_up_to_date, explained, tiers
 from tickets.queries.cursors import queue_cursor, ticket_cursor
 from tickets.queries.detail import Detail, ticket_detail, ticket_for
+from tickets.queries.jobs import job_rows
 from tickets.queries.navigation import navigation
 from tickets.queries.promises import policy_initial, promises, target_grid
-from tickets.queries.queue import Filters, QueuePage, organizations_for, queue, queue_rows, requesters_for, with_rows
+from tickets.queries.queue import (
+    Filters,
+    QueuePage,
+    chosen,
+    matching,
+    organizations_for,
+    queue,
+    queue_rows,
+    requesters_for,
+    with_rows,
+)
 from tickets.queries.related import Related, links, steps, with_related
 from tickets.queries.search import picked, understand
 
@@ -15,8 +26,11 @@ __all__ = [
     "QueuePage",
     "Related",
     "bring_up_to_date",
+    "chosen",
     "explained",
+    "job_rows",
     "links",
+    "matching",
     "navigation",
     "organizations_for",
     "picked",

@@ -30,6 +30,8 @@ VIEWS = {
     "resolved": "Recently resolved",
     "all": "All tickets",
 }
+# The filters that say which tickets; the rest say how they are shown.
+BULK_FILTERS = ("view", "tier", "status", "priority", "assignee", "q")
 SOON = timedelta(hours=1)
 _RANK = Case(
     *[When(priority=priority, then=Value(rank)) for rank, priority in enumerate(Priority.values)],
@@ -179,6 +181,17 @@ def queue(user: User, filters: Filters, *, page: int | str = 1) -> QueuePage:
     except QueryError as error:
         empty = CappedPaginator(Ticket.objects.none().order_by("pk"), filters.size)
         return QueuePage(filters, empty.get_page(1), False, error=str(error))
+
+
+def matching(user: User, filters: Filters) -> QuerySet[Ticket]:
+    """Every ticket that the filters pick, for work on all of them. Raises `QueryError`."""
+    asked = search.understand("" if filters.number is not None else filters.q)
+    return _filtered(Ticket.objects.visible_to(user), user, filters, asked)
+
+
+def chosen(user: User, numbers: Sequence[int]) -> QuerySet[Ticket]:
+    """The tickets of these numbers, as far as the user may see them."""
+    return Ticket.objects.visible_to(user).filter(number__in=numbers)
 
 
 def _filtered(

@@ -14,7 +14,7 @@ from staff.policies import check_can_see_settings, check_is_administrator, is_ad
 from staff.requests import DeskRequest
 from supportdesk.errors import Invalid, NotFound
 from tickets import actions, forms, queries
-from tickets.models import Clock, Job, Priority, SLAPolicy, Status
+from tickets.models import Clock, Priority, SLAPolicy, Status
 
 
 @require_GET
@@ -171,12 +171,3 @@ def _try_out(spec: calendar_file.CalendarFile, start: str, minutes: str) -> dict
         "week": week,
         "minutes": minutes,
     }
-
-
-@require_GET
-def job(request: DeskRequest, pk: int) -> HttpResponse:
-    """The progress of background work; htmx asks again until it has ended."""
-    found = Job.objects.filter(pk=pk).first()
-    if found is None or not (found.by_id == request.user.pk or request.user.standing.is_administrator):
-        raise NotFound("There is no such job.")
-    return render(request, "tickets/_job.html" if request.htmx else "tickets/job.html", {"job": found})

@@ -17,7 +17,7 @@ from supportdesk.errors import Invalid, NotFound
 from tickets import actions, forms, queries
 from tickets.models import Attachment, OutboundEmail, Priority, Status, Ticket
 from tickets.policies import check_can_open
-from tickets.queries.queue import SIZES, VIEWS
+from tickets.queries.queue import BULK_FILTERS, SIZES, VIEWS
 
 
 @require_GET
@@ -33,6 +33,7 @@ def queue(request: DeskRequest) -> HttpResponse:
         "queue": queries.queue(request.user, filters, page=request.GET.get("page", "1")),
         "filters": filters,
         "title": VIEWS[filters.view],
+        "bulk_filters": [(name, getattr(filters, name)) for name in BULK_FILTERS if getattr(filters, name)],
         "tiers": queries.tiers(),
         "statuses": Status.choices,
         "priorities": Priority.choices,
