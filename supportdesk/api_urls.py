@@ -13,6 +13,7 @@ from staff.api import TierViewSet
 from tickets.api import (
     ChecklistViewSet,
     CustomFieldViewSet,
+    JobViewSet,
     LinkViewSet,
     MessageViewSet,
     OrganizationViewSet,
@@ -25,6 +26,7 @@ router.register("tickets", TicketViewSet, basename="ticket")
 router.register(r"tickets/(?P<number>\d{1,18})/messages", MessageViewSet, basename="ticket-message")
 router.register(r"tickets/(?P<number>\d{1,18})/links", LinkViewSet, basename="ticket-link")
 router.register(r"tickets/(?P<number>\d{1,18})/checklist", ChecklistViewSet, basename="ticket-step")
+router.register("jobs", JobViewSet, basename="job")
 router.register("custom-fields", CustomFieldViewSet, basename="custom-field")
 router.register("requesters", RequesterViewSet, basename="requester")
 router.register("organizations", OrganizationViewSet, basename="organization")

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from tickets.views import bulk, promises
+from tickets.views import bulk, people, promises
 from tickets.views import tickets as views
 
 app_name = "tickets"
@@ -46,5 +46,7 @@ urlpatterns = [
     path("jobs/<int:pk>/stop/", bulk.stop, name="stop_job"),
     path("jobs/<int:pk>/undo/", bulk.undo, name="undo_job"),
     path("tickets/bulk/", bulk.change, name="bulk"),
+    path("team/", people.team, name="team"),
+    path("team/away/", people.away, name="away"),
     path("mail/outgoing/", views.outgoing, name="outgoing"),
 ]

@@ -2,11 +2,12 @@
 
 from tickets.api.directory import CustomFieldViewSet, OrganizationViewSet, RequesterViewSet
 from tickets.api.parts import ChecklistViewSet, LinkViewSet, MessageViewSet
-from tickets.api.tickets import TicketViewSet
+from tickets.api.tickets import JobViewSet, TicketViewSet
 
 __all__ = [
     "ChecklistViewSet",
     "CustomFieldViewSet",
+    "JobViewSet",
     "LinkViewSet",
     "MessageViewSet",
     "OrganizationViewSet",

@@ -12,6 +12,8 @@ from tickets.models import (
     Category,
     ChecklistItem,
     Clock,
+    Job,
+    JobRow,
     Message,
     MessageKind,
     Priority,
@@ -194,3 +196,50 @@ class MessageSerializer(serializers.ModelSerializer):
 class NewMessageSerializer(serializers.Serializer):
     kind = serializers.ChoiceField([(MessageKind.REPLY, "Public reply"), (MessageKind.NOTE, "Internal note")])
     text = serializers.CharField(max_length=200_000)
+
+
+class BulkSerializer(serializers.Serializer):
+    """Either numbers or a query, and what is to be done."""
+
+    numbers = serializers.ListField(child=serializers.IntegerField(min_value=1), max_length=1000, required=False)
+    q = serializers.CharField(max_length=500, required=False, help_text="All tickets that match, as in the search box.")
+    changes = serializers.DictField(
+        child=serializers.JSONField(allow_null=True),
+        help_text="status, priority, assignee (an address, nobody, round_robin, least_loaded), category, add_tags, remove_tags, custom, "
+        "escalate_to with note, deadline and snooze (30m, 4h, 2d, 1w), checklist, watchers, note, reply, notify with notify_text; or merge_into alone.",
+    )
+
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        if ("numbers" in data) == ("q" in data):
+            raise serializers.ValidationError({"numbers": ["Send either numbers or q."]})
+        return data
+
+
+class JobSerializer(serializers.ModelSerializer):
+    by = serializers.SlugRelatedField(slug_field="email", read_only=True)
+
+    class Meta:
+        model = Job
+        fields = [
+            "id",
+            "kind",
+            "title",
+            "state",
+            "by",
+            "total",
+            "done",
+            "changed",
+            "failed",
+            "error",
+            "created_at",
+            "started_at",
+            "finished_at",
+        ]
+
+
+class JobRowSerializer(serializers.ModelSerializer):
+    number = serializers.IntegerField(source="ticket.number")
+
+    class Meta:
+        model = JobRow
+        fields = ["number", "outcome", "said"]

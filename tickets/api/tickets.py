@@ -11,10 +11,13 @@ from rest_framework.response import Response
 
 from staff.models import Tier
 from supportdesk.api import IDEMPOTENCY_KEY, IF_MATCH, ApiRequest, DeskViewSet, etag, if_match
-from tickets import actions, queries
+from tickets import actions, queries, recipe
 from tickets.api.serializers import (
+    BulkSerializer,
     ClockSerializer,
     EscalateSerializer,
+    JobRowSerializer,
+    JobSerializer,
     MergeSerializer,
     NewTicketSerializer,
     SplitSerializer,
@@ -23,6 +26,7 @@ from tickets.api.serializers import (
 )
 from tickets.models import (
     Channel,
+    Job,
     Priority,
     Status,
     Ticket,
@@ -166,3 +170,51 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
         serializer.is_valid(raise_exception=True)
         made = actions.split(number=int(number), by=request.user, **serializer.validated_data)
         return self._answer(made.number, status.HTTP_201_CREATED)
+
+    @extend_schema(request=BulkSerializer, responses={202: JobSerializer}, parameters=[IDEMPOTENCY_KEY])
+    @action(detail=False, methods=["post"])
+    def bulk(self, request: ApiRequest) -> Response:
+        """Change many tickets in the background; /api/v1/jobs/{id}/ tells how far it is."""
+        serializer = BulkSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        data = serializer.validated_data
+        if "numbers" in data:
+            chosen = queries.chosen(request.user, data["numbers"])
+        else:
+            chosen = queries.picked(self.get_queryset(), request.user, queries.understand(data["q"]))
+        job = actions.start_bulk(by=request.user, tickets=chosen, recipe=recipe.read(data["changes"]))
+        return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED)
+
+
+class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, DeskViewSet):
+    """Background work that the caller asked for; administrators see all."""
+
+    serializer_class = JobSerializer
+    filterset_fields = {"kind": ["exact"], "state": ["exact"]}
+    ordering_fields = ["id"]
+    scopes = {"list": "read", "retrieve": "read", "rows": "read", "*": "tickets"}
+
+    def get_queryset(self) -> QuerySet[Job]:
+        if getattr(self, "swagger_fake_view", False):
+            return Job.objects.none()
+        return queries.jobs_of(self.request.user)
+
+    @extend_schema(responses=JobRowSerializer(many=True), filters=False)
+    @action(detail=True, methods=["get"])
+    def rows(self, request: ApiRequest, pk: str) -> Response:
+        """What became of each ticket; `?outcome=refused` narrows it."""
+        rows = queries.job_rows(request.user, self.get_object(), request.query_params.get("outcome", ""))
+        return self.get_paginated_response(JobRowSerializer(self.paginate_queryset(rows), many=True).data)
+
+    @extend_schema(request=None, responses=JobSerializer, parameters=[IDEMPOTENCY_KEY])
+    @action(detail=True, methods=["post"])
+    def stop(self, request: ApiRequest, pk: str) -> Response:
+        """Stop after the ticket that it is at."""
+        return Response(JobSerializer(actions.stop_bulk(job_id=self.get_object().pk, by=request.user)).data)
+
+    @extend_schema(request=None, responses={202: JobSerializer}, parameters=[IDEMPOTENCY_KEY])
+    @action(detail=True, methods=["post"])
+    def undo(self, request: ApiRequest, pk: str) -> Response:
+        """Take a bulk change back, as another job."""
+        job = actions.undo_bulk(job_id=self.get_object().pk, by=request.user)
+        return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED)

@@ -3,8 +3,9 @@
 from tickets.queries.clocks import bring_up_to_date, explained, tiers
 from tickets.queries.cursors import queue_cursor, ticket_cursor
 from tickets.queries.detail import Detail, ticket_detail, ticket_for
-from tickets.queries.jobs import job_rows
+from tickets.queries.jobs import job_rows, jobs_of
 from tickets.queries.navigation import navigation
+from tickets.queries.people import team
 from tickets.queries.promises import policy_initial, promises, target_grid
 from tickets.queries.queue import (
     Filters,
@@ -29,6 +30,7 @@ __all__ = [
     "chosen",
     "explained",
     "job_rows",
+    "jobs_of",
     "links",
     "matching",
     "navigation",
@@ -42,6 +44,7 @@ __all__ = [
     "requesters_for",
     "steps",
     "target_grid",
+    "team",
     "ticket_cursor",
     "ticket_detail",
     "ticket_for",

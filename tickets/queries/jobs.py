@@ -11,3 +11,9 @@ def job_rows(user: User, job: Job, outcome: str = "") -> QuerySet[JobRow]:
     visible = Ticket.objects.visible_to(user).values("pk")
     rows = job.rows.filter(ticket__in=visible).select_related("ticket")
     return rows.filter(outcome=outcome) if outcome in RowOutcome.values else rows
+
+
+def jobs_of(user: User) -> QuerySet[Job]:
+    """Background work that somebody asked for; administrators see all."""
+    jobs = Job.objects.select_related("by")
+    return jobs if user.standing.is_administrator else jobs.filter(by=user)
