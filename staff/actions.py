@@ -9,6 +9,7 @@ from django.utils import timezone
 from staff import calendars
 from staff.calendar_file import CalendarFile, intervals
 from staff.models import (
+    AUTOMATION,
     ApiToken,
     AuditEntry,
     Calendar,
@@ -163,7 +164,7 @@ def _same(one: CalendarFile, other: CalendarFile) -> bool:
 def automation() -> User:
     """The user in whose name rules and policies act: an administrator who cannot sign in and holds no token."""
     user, _ = User.objects.get_or_create(
-        email="automation@invalid",
+        email=AUTOMATION,
         defaults={"name": "Automation", "role": Role.ADMINISTRATOR, "is_active": False, "password": "!"},
     )
     return user

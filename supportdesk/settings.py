@@ -359,6 +359,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 10.0,
         "options": {"expires": 30},
     },
+    "Recurring tickets that are due, and timed rules": {
+        "task": "tickets.sweep_rules",
+        "schedule": 30.0,
+        "options": {"expires": 60},
+    },
     "Background jobs that nobody works on": {
         "task": "tickets.sweep_jobs",
         "schedule": 10.0,

@@ -15,7 +15,7 @@ from supportdesk.text import one_line
 from tickets import recipe as recipes
 from tickets.actions._messages import NewFile
 from tickets.actions._values import tag
-from tickets.models import Category, Channel, Clock, Organization, Priority, Status
+from tickets.models import Category, Channel, Clock, Organization, Priority, RuleEvent, RuleSince, Status
 from tickets.recipe import Recipe
 
 MOST_UPLOAD = 25 * 1024 * 1024
@@ -23,7 +23,12 @@ MOST_UPLOAD = 25 * 1024 * 1024
 
 def style(form: forms.Form) -> None:
     """Give each widget the design's class."""
-    kinds: dict[type, str] = {forms.Textarea: "textarea", forms.Select: "select", forms.CheckboxInput: "switch"}
+    kinds: dict[type, str] = {
+        forms.Textarea: "textarea",
+        forms.Select: "select",
+        forms.CheckboxInput: "switch",
+        forms.CheckboxSelectMultiple: "",
+    }
     for field in form.fields.values():
         field.widget.attrs["class"] = kinds.get(type(field.widget), "input")
 
@@ -169,7 +174,11 @@ class RecipeForm(forms.Form):
 
     def recipe(self) -> Recipe:
         """The filled-in form as a recipe, or `Invalid`."""
-        data: dict[str, Any] = {name: value for name, value in self.cleaned_data.items() if value}
+        return self.read(self.cleaned_data)
+
+    @staticmethod
+    def read(typed: Mapping[str, Any]) -> Recipe:
+        data: dict[str, Any] = {name: value for name, value in typed.items() if value}
         if data.get("category") == "-":
             data["category"] = ""
         for name in ("add_tags", "remove_tags"):
@@ -178,6 +187,95 @@ class RecipeForm(forms.Form):
         if "merge_into" in data:
             data["merge_into"] = ticket_number(data, "merge_into")
         return recipes.read(data)
+
+
+def as_form(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A kept recipe as the first values of its form."""
+    values = dict(recipe)
+    for name in ("add_tags", "remove_tags", "watchers", "notify"):
+        if name in values:
+            values[name] = " ".join(values[name])
+    if "checklist" in values:
+        values["checklist"] = "\n".join(values["checklist"])
+    if values.get("category") == "":
+        values["category"] = "-"
+    return values
+
+
+class MoreRecipeForm(RecipeForm):
+    """A recipe with what only rules and recurring tickets ask for."""
+
+    raise_priority = forms.BooleanField(required=False, label="Raise the priority by one step")
+    checklist = forms.CharField(required=False, label="Add to the checklist", widget=forms.Textarea)
+    watchers = forms.CharField(required=False, help_text="Addresses of staff, apart by spaces.")
+    notify = forms.CharField(
+        required=False, help_text="assignee, watchers, tier, leads, or addresses of staff, apart by spaces."
+    )
+    notify_text = forms.CharField(required=False, max_length=200, label="What the notification says")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["checklist"].widget.attrs["rows"] = 3
+
+    def recipe(self) -> Recipe:
+        data = {name: value for name, value in self.cleaned_data.items() if name in Recipe.model_fields}
+        for name in ("watchers", "notify"):
+            data[name] = data[name].replace(",", " ").split()
+        data["checklist"] = [line for line in data["checklist"].splitlines() if line.strip()]
+        return self.read(data)
+
+
+class RuleForm(MoreRecipeForm):
+    """A rule: when, for which tickets, and what."""
+
+    name = forms.CharField(max_length=80)
+    position = forms.IntegerField(min_value=0, max_value=1000, initial=0, help_text="Lower is looked at first.")
+    events = forms.MultipleChoiceField(
+        choices=RuleEvent.choices, required=False, label="When", widget=forms.CheckboxSelectMultiple
+    )
+    since = forms.ChoiceField(
+        choices=[("", "At once"), *((s.value, f"After {s.label}") for s in RuleSince)],
+        required=False,
+        label="Or a time",
+    )
+    after = forms.CharField(required=False, label="So long after it", help_text="30m, 4h, 2d or 1w.")
+    query = forms.CharField(
+        required=False, max_length=500, label="For tickets that match", help_text="As in the search box; empty is all."
+    )
+    stops = forms.BooleanField(required=False, label="No rule after this one looks at the same event")
+    active = forms.BooleanField(required=False, label="Switched on")
+
+
+class RecurrenceForm(MoreRecipeForm):
+    """A ticket that is opened again and again."""
+
+    name = forms.CharField(max_length=80)
+    cron = forms.CharField(max_length=100, label="When", help_text="Minute, hour, day, month, weekday: 0 9 * * mon")
+    zone = forms.CharField(max_length=64, label="In the time of", help_text="Such as Europe/Berlin.")
+    active = forms.BooleanField(required=False, initial=True, label="Switched on")
+    requester_email = forms.EmailField(label="Requester’s email", max_length=254)
+    requester_name = forms.CharField(label="Requester’s name", required=False, max_length=200)
+    subject = forms.CharField(max_length=300)
+    text = forms.CharField(widget=forms.Textarea)
+    tier = forms.ModelChoiceField(Tier.objects.all(), empty_label=None, to_field_name="level")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("status", "snooze", "merge_into", "reply", "escalate_to", "remove_tags", "raise_priority"):
+            del self.fields[name]
+        self.fields["priority"] = forms.ChoiceField(choices=Priority.choices, initial=Priority.NORMAL)
+        self.fields["category"] = forms.ModelChoiceField(
+            Category.objects.all(), required=False, empty_label="None", to_field_name="slug"
+        )
+        style(self)
+
+    def recipe(self) -> Recipe:
+        self.cleaned_data = self.cleaned_data.copy()
+        kept = {name: self.cleaned_data.pop(name) for name in ("priority", "category")}
+        try:
+            return super().recipe()
+        finally:
+            self.cleaned_data |= kept
 
 
 def numbers(data: Any) -> list[int]:

@@ -99,6 +99,12 @@ def check_can_bulk(user: User) -> None:
     check_can_open(user)
 
 
+def check_can_make_rules(user: User) -> None:
+    """Rules and recurring tickets: leads and administrators."""
+    if not (user.standing.is_administrator or user.standing.is_lead):
+        raise NotPermitted("Leads and administrators make rules.")
+
+
 def check_can_hand_over(user: User, ticket: Ticket, to: Tier) -> None:
     """Whoever works the ticket's tier passes it on, upwards or back."""
     _check_works_tier(user, ticket, "hand over")
@@ -145,6 +151,10 @@ def can_merge(user: User, ticket: Ticket) -> bool:
 
 def can_bulk(user: User) -> bool:
     return _allowed(lambda: check_can_bulk(user))
+
+
+def can_make_rules(user: User) -> bool:
+    return _allowed(lambda: check_can_make_rules(user))
 
 
 def can_restrict(user: User, ticket: Ticket) -> bool:

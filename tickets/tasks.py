@@ -6,7 +6,7 @@ from tickets import actions
 from tickets.actions import jobs
 from tickets.mail import incoming, outgoing
 
-__all__ = ["apply_mail", "outgoing", "run_job", "sweep_jobs", "sweep_mail", "sweep_moments", "sweep_sla"]
+__all__ = ["apply_mail", "outgoing", "run_job", "sweep_jobs", "sweep_mail", "sweep_moments", "sweep_rules", "sweep_sla"]
 
 
 @shared_task(name="tickets.sweep_sla")
@@ -17,6 +17,12 @@ def sweep_sla() -> None:
 @shared_task(name="tickets.sweep_moments")
 def sweep_moments() -> None:
     actions.sweep_moments()
+
+
+@shared_task(name="tickets.sweep_rules")
+def sweep_rules() -> None:
+    actions.sweep_recurrences()
+    actions.sweep_rules()
 
 
 @shared_task(name="tickets.apply_mail")

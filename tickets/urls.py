@@ -1,6 +1,6 @@
 from django.urls import path
 
-from tickets.views import bulk, people, promises
+from tickets.views import automation, bulk, people, promises
 from tickets.views import tickets as views
 
 app_name = "tickets"
@@ -46,6 +46,15 @@ urlpatterns = [
     path("jobs/<int:pk>/stop/", bulk.stop, name="stop_job"),
     path("jobs/<int:pk>/undo/", bulk.undo, name="undo_job"),
     path("tickets/bulk/", bulk.change, name="bulk"),
+    path("settings/rules/", automation.rules, name="rules"),
+    path("settings/rules/new/", automation.rule, name="new_rule"),
+    path("settings/rules/<int:pk>/", automation.rule, name="rule"),
+    path("settings/rules/<int:pk>/switch/", automation.switch_rule, name="switch_rule"),
+    path("settings/rules/<int:pk>/delete/", automation.delete_rule, name="delete_rule"),
+    path("settings/recurring/", automation.recurring, name="recurring"),
+    path("settings/recurring/new/", automation.recurrence, name="new_recurrence"),
+    path("settings/recurring/<int:pk>/", automation.recurrence, name="recurrence"),
+    path("settings/recurring/<int:pk>/delete/", automation.delete_recurrence, name="delete_recurrence"),
     path("team/", people.team, name="team"),
     path("team/away/", people.away, name="away"),
     path("mail/outgoing/", views.outgoing, name="outgoing"),

@@ -2,6 +2,7 @@
 
 from staff.models.calendars import Calendar, CalendarHours, CalendarVersion, Holiday, HolidayKind
 from staff.models.people import (
+    AUTOMATION,
     ApiToken,
     Contact,
     Membership,
@@ -17,6 +18,7 @@ from staff.models.people import (
 from staff.models.records import AuditEntry, Notification
 
 __all__ = [
+    "AUTOMATION",
     "ApiToken",
     "AuditEntry",
     "Calendar",

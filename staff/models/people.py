@@ -62,6 +62,9 @@ class Standing:
         return 3 if self.role == Role.STAFF and self.is_lead else self.level
 
 
+AUTOMATION = "automation@invalid"
+
+
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         user = self.model(email=self.normalize_email(email).lower(), **fields)
@@ -115,6 +118,11 @@ class User(AbstractBaseUser):
             agent_levels=frozenset(level for level, role in rows if role == MembershipRole.AGENT),
             lead_levels=frozenset(level for level, role in rows if role == MembershipRole.LEAD),
         )
+
+    @property
+    def is_automation(self) -> bool:
+        """Whether this is the user in whose name rules and policies act."""
+        return self.email == AUTOMATION
 
     @property
     def is_away(self) -> bool:

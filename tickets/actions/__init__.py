@@ -36,6 +36,8 @@ from tickets.actions.properties import (
     update,
     watch,
 )
+from tickets.actions.recurrences import delete_recurrence, save_recurrence, sweep_recurrences
+from tickets.actions.rules import delete_rule, load_rules, save_rule, sweep_rules, switch_rule
 from tickets.actions.runs import record_run_finished, record_run_started
 from tickets.actions.setup import load_categories, load_mailboxes
 from tickets.actions.sweeps import sweep_sla
@@ -45,6 +47,8 @@ __all__ = [
     "assign",
     "close",
     "delete_policy",
+    "delete_recurrence",
+    "delete_rule",
     "escalate",
     "hand_over",
     "hold",
@@ -52,6 +56,7 @@ __all__ = [
     "load_categories",
     "load_mailboxes",
     "load_promises",
+    "load_rules",
     "merge",
     "note",
     "open_ticket",
@@ -68,6 +73,8 @@ __all__ = [
     "save_organization",
     "save_pauses",
     "save_policy",
+    "save_recurrence",
+    "save_rule",
     "set_away",
     "set_category",
     "set_cc",
@@ -83,7 +90,10 @@ __all__ = [
     "start_bulk",
     "stop_bulk",
     "sweep_moments",
+    "sweep_recurrences",
+    "sweep_rules",
     "sweep_sla",
+    "switch_rule",
     "take",
     "take_next",
     "tick_step",

@@ -13,6 +13,7 @@ from tickets.models.relations import (
     MergeRecord,
     TicketLink,
 )
+from tickets.models.rule import Recurrence, Rule, RuleEvent, RuleOutcome, RuleRun, RuleSince
 from tickets.models.sla import (
     BREACH,
     Clock,
@@ -67,8 +68,14 @@ __all__ = [
     "Organization",
     "OutboundEmail",
     "Priority",
+    "Recurrence",
     "Requester",
     "RowOutcome",
+    "Rule",
+    "RuleEvent",
+    "RuleOutcome",
+    "RuleRun",
+    "RuleSince",
     "SLAPause",
     "SLAPolicy",
     "SLARevision",

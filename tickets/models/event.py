@@ -1,5 +1,6 @@
 """The history of a ticket, and its words."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -7,7 +8,8 @@ from django.db import models
 from django.utils import timezone
 
 from staff.models import User
-from supportdesk import events
+from supportdesk import events, outbox
+from tickets.models.rule import Rule
 from tickets.models.ticket import Ticket
 
 # The words of the timeline. {name}s come from the event's data.
@@ -95,7 +97,10 @@ class TicketEvent(models.Model):
 
     @classmethod
     def record(cls, ticket: Ticket, by: Any, kind: str, *, at: datetime | None = None, **data: Any) -> "TicketEvent":
-        """Append an event in the open transaction and tell open browsers. `by` is a User, Requester, or a name."""
+        """Append an event in the open transaction, tell open browsers, and ring for the rules that listen.
+
+        `by` is a User, Requester, or a name. What rules and policies do themselves (`is_automation`) no rule hears.
+        """
         event = cls.objects.create(
             ticket=ticket,
             kind=kind,
@@ -106,9 +111,20 @@ class TicketEvent(models.Model):
             at=at or timezone.now(),
         )
         events.publish(f"ticket.{ticket.number}", kind, cursor=event.pk)
+        if not (isinstance(by, User) and by.is_automation):
+            cls.let_rules_hear([event])
         known = {} if ticket.restricted else {"number": ticket.number}
         events.publish("queue", kind, cursor=event.pk, **known)
         return event
+
+    @classmethod
+    def let_rules_hear(cls, made: Sequence["TicketEvent"]) -> None:
+        """Queue events for the rules that listen to their kinds, in the open transaction."""
+        for kind in {event.kind for event in made}:
+            if Rule.objects.filter(active=True, events__contains=[kind]).exists():
+                for event in made:
+                    if event.kind == kind:
+                        outbox.put("tickets.rules", event.pk, key=f"rules:{event.pk}")
 
 
 class _Blank(dict[str, Any]):

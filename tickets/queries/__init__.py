@@ -1,5 +1,6 @@
 """What the pages and endpoints of tickets show."""
 
+from tickets.queries.automation import recurrences, rule_initial, rule_log, rules
 from tickets.queries.clocks import bring_up_to_date, explained, tiers
 from tickets.queries.cursors import queue_cursor, ticket_cursor
 from tickets.queries.detail import Detail, ticket_detail, ticket_for
@@ -41,7 +42,11 @@ __all__ = [
     "queue",
     "queue_cursor",
     "queue_rows",
+    "recurrences",
     "requesters_for",
+    "rule_initial",
+    "rule_log",
+    "rules",
     "steps",
     "target_grid",
     "team",

@@ -42,7 +42,10 @@ def _section(request: HttpRequest) -> tuple[str, int | None]:
     """The navigation entry of the page that the reader is on, also when htmx asks for a fragment of it."""
     htmx = getattr(request, "htmx", None)
     url = urlsplit((htmx.current_url_abs_path if htmx else "") or request.get_full_path())
-    top = url.path.strip("/").partition("/")[0]
+    top, _, rest = url.path.strip("/").partition("/")
+    if top == "settings":
+        part = rest.partition("/")[0]
+        return {"recurring": "rules"}.get(part, part), None
     if top != "tickets":
         return {"runs": "runbooks"}.get(top, top), None
     asked = parse_qs(url.query)

@@ -87,7 +87,7 @@ def batch(*, now: datetime, limit: int = BATCH) -> Swept:
         timer.next_action_at = clocks.next_moment(timer, reading, rules)
     ClockEvent.objects.bulk_create(appended)
     ClockMilestone.objects.bulk_create(rows)
-    TicketEvent.objects.bulk_create(breached)
+    TicketEvent.let_rules_hear(TicketEvent.objects.bulk_create(breached))
     _save(timers)
     if appended:
         _remember_due_times([timer.ticket_id for timer in timers])

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from staff.queries import people_of_tiers
 from staff.requests import DeskRequest
-from supportdesk.errors import Invalid
+from supportdesk.errors import Invalid, NotFound
 from tickets import actions, forms, queries
 from tickets.actions import bulk
 from tickets.models import RowOutcome
@@ -52,7 +52,10 @@ def _picked(request: DeskRequest, asked: QueryDict) -> tuple[Any, list[tuple[str
     numbers = forms.numbers(asked)
     if not numbers:
         raise Invalid("Choose some tickets in the queue first.")
-    return queries.chosen(request.user, numbers), [("numbers", ",".join(map(str, numbers)))]
+    found = queries.chosen(request.user, numbers)
+    if not found.exists():
+        raise NotFound("None of these tickets is there.")
+    return found, [("numbers", ",".join(map(str, numbers)))]
 
 
 @require_GET
