@@ -306,6 +306,9 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "TicketStatus": "tickets.models.Status",
         "TicketPriority": "tickets.models.Priority",
+        "JobState": "tickets.models.JobState",
+        "RowOutcome": "tickets.models.RowOutcome",
+        "FieldKind": "tickets.models.FieldKind",
         "RunState": "runbooks.models.RunState",
         "StepState": "runbooks.models.StepState",
         "MessageKind": "tickets.models.MessageKind",

@@ -12,12 +12,12 @@ from supportdesk.api import IDEMPOTENCY_KEY, ApiRequest, DeskViewSet
 from supportdesk.errors import NotFound
 from tickets import actions, queries
 from tickets.api.serializers import (
+    ChecklistItemSerializer,
     LinkSerializer,
     MessageSerializer,
+    NewChecklistItemSerializer,
     NewLinkSerializer,
     NewMessageSerializer,
-    NewStepSerializer,
-    StepSerializer,
     TickSerializer,
 )
 from tickets.models import (
@@ -72,7 +72,7 @@ class LinkViewSet(DeskViewSet):
 class ChecklistViewSet(mixins.ListModelMixin, DeskViewSet):
     """The checklist of a ticket."""
 
-    serializer_class = StepSerializer
+    serializer_class = ChecklistItemSerializer
     lookup_value_regex = r"\d{1,18}"
     filter_backends: list[Any] = []
     pagination_class = None
@@ -84,23 +84,25 @@ class ChecklistViewSet(mixins.ListModelMixin, DeskViewSet):
         ticket = queries.ticket_for(self.request.user, int(self.kwargs["number"]))
         return ticket.checklist.select_related("done_by")
 
-    @extend_schema(request=NewStepSerializer, responses={201: StepSerializer}, parameters=[IDEMPOTENCY_KEY])
+    @extend_schema(
+        request=NewChecklistItemSerializer, responses={201: ChecklistItemSerializer}, parameters=[IDEMPOTENCY_KEY]
+    )
     def create(self, request: ApiRequest, number: str) -> Response:
         """Add a step."""
         self.get_queryset()
-        serializer = NewStepSerializer(data=request.data)
+        serializer = NewChecklistItemSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         item = actions.add_step(number=int(number), by=request.user, **serializer.validated_data)
-        return Response(StepSerializer(item).data, status=status.HTTP_201_CREATED)
+        return Response(ChecklistItemSerializer(item).data, status=status.HTTP_201_CREATED)
 
-    @extend_schema(request=TickSerializer, responses=StepSerializer)
+    @extend_schema(request=TickSerializer, responses=ChecklistItemSerializer)
     def partial_update(self, request: ApiRequest, number: str, pk: str) -> Response:
         """Tick a step off, or open it again."""
         self.get_queryset()
         serializer = TickSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         item = actions.tick_step(number=int(number), by=request.user, step=int(pk), **serializer.validated_data)
-        return Response(StepSerializer(item).data)
+        return Response(ChecklistItemSerializer(item).data)
 
     @extend_schema(request=None, responses={204: None})
     @action(detail=True, methods=["post"])

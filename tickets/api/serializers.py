@@ -161,7 +161,7 @@ class NewLinkSerializer(serializers.Serializer):
     relation = serializers.ChoiceField([(name, relation_label(name)) for name in RELATIONS])
 
 
-class StepSerializer(serializers.ModelSerializer):
+class ChecklistItemSerializer(serializers.ModelSerializer):
     done_by = serializers.SlugRelatedField(slug_field="email", read_only=True)
 
     class Meta:
@@ -169,7 +169,7 @@ class StepSerializer(serializers.ModelSerializer):
         fields = ["id", "text", "done_at", "done_by"]
 
 
-class NewStepSerializer(serializers.Serializer):
+class NewChecklistItemSerializer(serializers.Serializer):
     text = serializers.CharField(max_length=300)
 
 
