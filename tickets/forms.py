@@ -54,6 +54,22 @@ class TicketForm(forms.Form):
         style(self)
 
 
+class ContactForm(TicketForm):
+    """A call or a chat, written down while it happens: on an earlier ticket of the requester, or as a new one."""
+
+    subject = forms.CharField(max_length=300, required=False, label="About")
+    text = forms.CharField(label="What is said", widget=forms.Textarea, help_text="Typed, or the chat pasted.")
+    channel = forms.ChoiceField(choices=[(Channel.PHONE.value, "Phone"), (Channel.CHAT.value, "Chat")])
+    number = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    seconds = forms.IntegerField(required=False, min_value=0, max_value=86_400, label="Seconds it took")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if not data.get("number") and not (data.get("subject") or "").strip():
+            self.add_error("subject", "Write what it is about, or choose the ticket that it belongs to.")
+        return data
+
+
 def version(data: Mapping[str, Any]) -> int | None:
     """The version that a page sent with a change."""
     value = str(data.get("version", ""))

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from tickets.views import automation, bulk, people, promises
+from tickets.views import automation, bulk, intake, people, promises
 from tickets.views import tickets as views
 
 app_name = "tickets"
@@ -9,6 +9,8 @@ urlpatterns = [
     path("tickets/rows/", views.rows, name="rows"),
     path("tickets/take-next/", views.take_next, name="take_next"),
     path("tickets/new/", views.new, name="new"),
+    path("tickets/intake/", intake.intake, name="intake"),
+    path("tickets/intake/requester/", intake.requester, name="requester"),
     path("tickets/<int:number>/", views.detail, name="detail"),
     path("tickets/<int:number>/clocks/", views.clocks, name="clocks"),
     path("tickets/<int:number>/changes/", views.changes, name="changes"),

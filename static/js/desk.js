@@ -4,6 +4,7 @@ import { startClocks } from "./clocks.js";
 import { startComposer } from "./composer.js";
 import { startEvents } from "./events.js";
 import { startForms } from "./forms.js";
+import { startIntake } from "./intake.js";
 import { startKeys } from "./keys.js";
 import { startQueue } from "./queue.js";
 import { startRun } from "./run.js";
@@ -34,6 +35,7 @@ document.addEventListener("click", async (event) => {
 startToasts();
 startClocks();
 startForms();
+startIntake();
 startKeys();
 startComposer();
 startQueue();

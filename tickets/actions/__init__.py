@@ -4,7 +4,7 @@ from tickets.actions.assignment import set_away
 from tickets.actions.bulk import start as start_bulk
 from tickets.actions.bulk import stop as stop_bulk
 from tickets.actions.bulk import undo as undo_bulk
-from tickets.actions.conversation import note, receive, reply
+from tickets.actions.conversation import log_contact, note, receive, reply
 from tickets.actions.fields import save_field, set_custom
 from tickets.actions.joining import merge, split, unmerge
 from tickets.actions.life import close, hold, open_ticket, reopen, resolve, wait_on_requester
@@ -57,6 +57,7 @@ __all__ = [
     "load_mailboxes",
     "load_promises",
     "load_rules",
+    "log_contact",
     "merge",
     "note",
     "open_ticket",

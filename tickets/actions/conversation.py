@@ -1,6 +1,7 @@
 """Words on a ticket: replies, notes, and what the requester writes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -127,6 +128,39 @@ def receive(
     clocks.requester_wrote(ticket, at=message.created_at)
     Ticket.objects.filter(pk=ticket.pk).update(updated_at=timezone.now(), snippet=one_line(text))
     return ticket, message
+
+
+@transaction.atomic
+def log_contact(
+    *,
+    by: User,
+    channel: Channel,
+    text: str,
+    seconds: int,
+    number: int | None = None,
+    **new: Any,
+) -> Ticket:
+    """Keep a call or a chat: on the requester's ticket `number`, or as a new one made with `new` (`open_ticket`).
+
+    What was said is the requester's message; the ticket's history says who wrote it down and how long it took.
+    """
+    if channel not in {Channel.PHONE, Channel.CHAT}:
+        raise Invalid("Only calls and chats are logged.", fields={"channel": ["Choose phone or chat."]})
+    seconds = max(0, min(seconds, 86_400))
+    if number is None:
+        ticket, _ = open_ticket(by=by, channel=channel, text=text, **new)
+    else:
+        ticket = Ticket.objects.visible_to(by).lock(number)
+        policies.check_can_note(by, ticket)
+        if not clean(text).strip():
+            raise Invalid("Write what was said.", fields={"text": ["Write what was said."]})
+        ticket, _ = receive(ticket_id=ticket.pk, requester=ticket.requester, text=text)
+    TicketEvent.record(ticket, by, "logged", channel=channel.label, length=_length(seconds))
+    return ticket
+
+
+def _length(seconds: int) -> str:
+    return f"{seconds // 60} min {seconds % 60:02d} s" if seconds >= 60 else f"{seconds} s"
 
 
 def _heir(ticket_id: int) -> tuple[int, Ticket]:

@@ -49,6 +49,7 @@ SENTENCES = {
     "handed_back": "handed back from {was} to {to}",
     "follow_up": "opened this as a follow-up of {of}",
     "followed_up": "opened a follow-up: {follow_up}",
+    "logged": "wrote this down from a {channel} contact of {length}",
     "linked": "linked it: {relation} {other}",
     "unlinked": "removed the link: {relation} {other}",
     "deadline": "set the deadline to {to}",

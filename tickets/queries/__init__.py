@@ -21,14 +21,17 @@ from tickets.queries.queue import (
 )
 from tickets.queries.related import Related, links, steps, with_related
 from tickets.queries.search import picked, understand
+from tickets.queries.similar import alike, earlier, people_like
 
 __all__ = [
     "Detail",
     "Filters",
     "QueuePage",
     "Related",
+    "alike",
     "bring_up_to_date",
     "chosen",
+    "earlier",
     "explained",
     "job_rows",
     "jobs_of",
@@ -36,6 +39,7 @@ __all__ = [
     "matching",
     "navigation",
     "organizations_for",
+    "people_like",
     "picked",
     "policy_initial",
     "promises",
