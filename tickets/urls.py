@@ -1,6 +1,6 @@
 from django.urls import path
 
-from tickets.views import automation, bulk, intake, people, promises
+from tickets.views import approvals, automation, bulk, intake, people, promises
 from tickets.views import tickets as views
 
 app_name = "tickets"
@@ -27,6 +27,11 @@ urlpatterns = [
     path("tickets/<int:number>/snooze/", views.snooze, name="snooze"),
     path("tickets/<int:number>/link/", views.link, name="link"),
     path("tickets/<int:number>/unlink/", views.unlink, name="unlink"),
+    path("tickets/<int:number>/ask/", views.ask, name="ask"),
+    path("tickets/<int:number>/withdraw/", views.withdraw, name="withdraw"),
+    path("approvals/", approvals.waiting, name="approvals"),
+    path("approvals/<int:pk>/", approvals.decide, name="decide"),
+    path("approve/<int:pk>/<slug:signature>/", approvals.by_link, name="approve"),
     path("tickets/<int:number>/checklist/", views.checklist, name="checklist"),
     path("tickets/<int:number>/subject/", views.subject, name="subject"),
     path("tickets/<int:number>/restrict/", views.restrict, name="restrict"),

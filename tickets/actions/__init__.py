@@ -1,5 +1,6 @@
 """Every write to a ticket, by theme."""
 
+from tickets.actions.approvals import ask_approval, decide_approval, decide_by_link, withdraw_approval
 from tickets.actions.assignment import set_away
 from tickets.actions.bulk import start as start_bulk
 from tickets.actions.bulk import stop as stop_bulk
@@ -44,8 +45,11 @@ from tickets.actions.sweeps import sweep_sla
 
 __all__ = [
     "add_step",
+    "ask_approval",
     "assign",
     "close",
+    "decide_approval",
+    "decide_by_link",
     "delete_policy",
     "delete_recurrence",
     "delete_rule",
@@ -105,4 +109,5 @@ __all__ = [
     "update",
     "wait_on_requester",
     "watch",
+    "withdraw_approval",
 ]

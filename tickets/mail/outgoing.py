@@ -10,7 +10,7 @@ from django.utils import timezone
 from supportdesk import outbox
 from supportdesk.text import markdown
 from tickets.mail import addresses
-from tickets.models import Mailbox, Message, MessageKind, OutboundEmail, Ticket, TicketEvent
+from tickets.models import Letter, Mailbox, Message, MessageKind, OutboundEmail, Ticket, TicketEvent
 
 MOST_REFERENCES = 20
 # A mail server that hangs may hold this many workers, not all of them: the clocks share them.
@@ -40,6 +40,34 @@ def queue(ticket: Ticket, message: Message) -> OutboundEmail:
     )
     outbox.put("tickets.send_mail", mail.pk, key=f"mail:{mail.rfc_id}")
     return mail
+
+
+def write(ticket: Ticket, *, to: str, subject: str, text: str, key: str) -> Letter:
+    """Put a letter of the desk into the outbox, in the open transaction."""
+    letter = Letter.objects.create(ticket=ticket, to=to, subject=subject[:320], text=text)
+    outbox.put("tickets.send_letter", letter.pk, key=key)
+    return letter
+
+
+@outbox.handler("tickets.send_letter")
+@transaction.atomic
+def send_letter(letter_id: int) -> None:
+    """Send a letter, marked as automatic so that no machine answers. The row is locked while the server talks."""
+    letter = Letter.objects.select_for_update(of=("self",)).select_related("ticket").get(pk=letter_id)
+    if letter.sent_at is not None:
+        return
+    email = EmailMultiAlternatives(
+        subject=letter.subject,
+        body=letter.text,
+        from_email=settings.DEFAULT_FROM_EMAIL,
+        to=[letter.to],
+        headers={"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"},
+    )
+    letter.error = (_refused(email) or "")[:300]
+    if letter.error:
+        TicketEvent.record(letter.ticket, "Supportdesk", "delivery_failed", to=letter.to, error=letter.error)
+    letter.sent_at = timezone.now()
+    letter.save(update_fields=["sent_at", "error"])
 
 
 def _quotable(name: str) -> str:
@@ -79,6 +107,15 @@ def send(mail_id: int) -> None:
         except FileNotFoundError:
             _never(mail, f"the file {attachment.name} is missing")
             return
+    if (words := _refused(email)) is not None:
+        _never(mail, words)
+        return
+    mail.sent_at = timezone.now()
+    mail.save(update_fields=["sent_at"])
+
+
+def _refused(email: EmailMultiAlternatives) -> str | None:
+    """Send it. The server's words where it will never be taken; what may be better later raises."""
     try:
         email.send()
     except (smtplib.SMTPAuthenticationError, smtplib.SMTPConnectError, smtplib.SMTPHeloError):
@@ -87,10 +124,8 @@ def send(mail_id: int) -> None:
         words = _refusal(error)
         if words is None:
             raise
-        _never(mail, words)
-        return
-    mail.sent_at = timezone.now()
-    mail.save(update_fields=["sent_at"])
+        return words
+    return None
 
 
 def _refusal(error: Exception) -> str | None:

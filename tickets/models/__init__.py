@@ -1,9 +1,10 @@
 """The tables of tickets, by noun."""
 
+from tickets.models.approval import ApprovalState, TicketApproval
 from tickets.models.event import TicketEvent
 from tickets.models.field import CustomField, FieldKind
 from tickets.models.job import Job, JobRow, JobState, RowOutcome
-from tickets.models.mail import InboundEmail, Mailbox, OutboundEmail
+from tickets.models.mail import InboundEmail, Letter, Mailbox, OutboundEmail
 from tickets.models.message import Attachment, Message, MessageKind
 from tickets.models.relations import (
     SEEN_FROM_TARGET,
@@ -45,6 +46,7 @@ __all__ = [
     "OPEN_STATUSES",
     "SEEN_FROM_TARGET",
     "TRANSITIONS",
+    "ApprovalState",
     "Attachment",
     "Category",
     "Channel",
@@ -60,6 +62,7 @@ __all__ = [
     "Job",
     "JobRow",
     "JobState",
+    "Letter",
     "LinkKind",
     "Mailbox",
     "MergeRecord",
@@ -83,6 +86,7 @@ __all__ = [
     "SLATimer",
     "Status",
     "Ticket",
+    "TicketApproval",
     "TicketEvent",
     "TicketLink",
     "TicketText",

@@ -34,6 +34,8 @@ class RuleEvent(models.TextChoices):
     BREACHED = "breached", "a clock is breached"
     DEADLINE = "deadline_passed", "its deadline passes"
     WOKE = "woke", "it comes back from a snooze"
+    APPROVED = "approved", "it is approved"
+    REFUSED = "refused", "it is refused"
     RUN_FINISHED = "run_finished", "a run of a runbook ends"
 
 

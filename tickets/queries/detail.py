@@ -49,6 +49,7 @@ class Detail:
     other_tiers: list[Tier]
     links: list[related.Related]
     steps: list[related.Step]
+    approvals: list[related.Asked]
     fields: list[tuple[CustomField, Any]]
     watched: bool
     can_reply: bool
@@ -110,6 +111,7 @@ def ticket_detail(user: User, number: int) -> Detail:
         other_tiers=[tier for tier in tiers if tier.pk != ticket.tier_id],
         links=related.links(row),
         steps=related.steps(row),
+        approvals=related.approvals(row),
         fields=[
             (field, ticket.custom.get(field.slug)) for field in in_force.fields if field.is_for(ticket.category_id)
         ],

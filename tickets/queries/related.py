@@ -1,4 +1,4 @@
-"""What hangs on a ticket: links to others that the reader may see, and its checklist. Read along with the ticket."""
+"""What hangs on a ticket: links to others that the reader may see, checklist, approvals. Read along with the ticket."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,17 @@ from django.db.models import F, OuterRef, Value
 from django.db.models.functions import JSONObject
 
 from staff.models import User
-from tickets.models import OPEN_STATUSES, SEEN_FROM_TARGET, ChecklistItem, LinkKind, Status, Ticket, TicketLink
+from tickets.models import (
+    OPEN_STATUSES,
+    SEEN_FROM_TARGET,
+    ApprovalState,
+    ChecklistItem,
+    LinkKind,
+    Status,
+    Ticket,
+    TicketApproval,
+    TicketLink,
+)
 
 MADE_BY_PEOPLE = {LinkKind.RELATED, LinkKind.BLOCKS, LinkKind.DUPLICATE, LinkKind.CHILD}
 
@@ -59,6 +69,35 @@ class Step:
     by: str | None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """An approval: what was asked of whom, and the answer."""
+
+    id: int
+    question: str
+    state: str
+    user: str | None
+    level: int | None
+    email: str
+    by: str | None
+    decided_as: str
+    comment: str
+
+    @property
+    def whom(self) -> str:
+        if self.level is not None:
+            return f"the leads of tier {self.level}" if self.level else "the administrators"
+        return self.user or self.email
+
+    @property
+    def state_label(self) -> str:
+        return ApprovalState(self.state).label
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.state == ApprovalState.WAITING
+
+
 def arrays(user: User) -> dict[str, Any]:
     """Annotations of a ticket that `links` and `steps` read."""
     visible = Ticket.objects.visible_to(user).values("pk")
@@ -79,7 +118,23 @@ def arrays(user: User) -> dict[str, Any]:
         )
 
     steps = ChecklistItem.objects.filter(ticket=OuterRef("pk")).order_by("position", "id")
+    asked = TicketApproval.objects.filter(ticket=OuterRef("pk")).order_by("id")
     return {
+        "asked": ArraySubquery(
+            asked.values(
+                json=JSONObject(
+                    id="id",
+                    question="question",
+                    state="state",
+                    user="of_user__name",
+                    level="of_level",
+                    email="of_email",
+                    by="asked_by__name",
+                    decided_as="decided_as",
+                    comment="comment",
+                )
+            )
+        ),
         "links_out": ends("source", "target", True),
         "links_in": ends("target", "source", False),
         "steps": ArraySubquery(
@@ -98,6 +153,10 @@ def links(ticket: Any) -> list[Related]:
 
 def steps(ticket: Any) -> list[Step]:
     return [Step(row["id"], row["text"], row["done"] is not None, row["by"]) for row in ticket.steps]
+
+
+def approvals(ticket: Any) -> list[Asked]:
+    return [Asked(**row) for row in ticket.asked]
 
 
 def with_related(user: User, number: int) -> Any:

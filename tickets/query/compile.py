@@ -26,6 +26,7 @@ from tickets.models import (
     SLATimer,
     Status,
     Ticket,
+    TicketApproval,
     TicketLink,
     Watcher,
 )
@@ -104,6 +105,7 @@ class Compiler:
             "breaching": lambda: open_ones & Q(due_at__lte=self.now + timedelta(hours=1)),
             "restricted": lambda: Q(restricted=True),
             "snoozed": lambda: Q(snoozed_until__isnull=False),
+            "awaiting-approval": lambda: Q(pk__in=TicketApproval.objects.filter(state="waiting").values("ticket")),
             "overdue": lambda: open_ones & Q(deadline_at__lte=self.now),
             "watched": lambda: Q(pk__in=Watcher.objects.filter(user=self.user).values("ticket")),
         }

@@ -170,6 +170,26 @@ unlink = _change("The link is gone.", lambda r: {"link_id": forms.ticket_number(
 
 
 @require_POST
+def ask(request: DeskRequest, number: int) -> HttpResponse:
+    """Ask a role or one person for approval."""
+    role = request.POST.get("role", "")
+    actions.ask_approval(
+        number=number,
+        by=request.user,
+        question=request.POST.get("question", ""),
+        address="" if role else request.POST.get("address", ""),
+        level=int(role) if role in {"0", "1", "2", "3"} else None,
+    )
+    return _done(request, number, "Asked.")
+
+
+@require_POST
+def withdraw(request: DeskRequest, number: int) -> HttpResponse:
+    actions.withdraw_approval(approval_id=forms.ticket_number(request.POST, "approval"), by=request.user)
+    return _done(request, number, "Withdrawn.")
+
+
+@require_POST
 def checklist(request: DeskRequest, number: int) -> HttpResponse:
     """Add a step, tick one off or open it again, or remove it."""
     if "text" in request.POST:
