@@ -11,6 +11,7 @@ from knowledge.api import ArticleViewSet
 from runbooks.api import ExecutionViewSet, RunbookViewSet, TargetViewSet
 from staff.api import TierViewSet
 from tickets.api import (
+    AttachmentViewSet,
     ChecklistViewSet,
     CustomFieldViewSet,
     JobViewSet,
@@ -26,6 +27,7 @@ router.register("tickets", TicketViewSet, basename="ticket")
 router.register(r"tickets/(?P<number>\d{1,18})/messages", MessageViewSet, basename="ticket-message")
 router.register(r"tickets/(?P<number>\d{1,18})/links", LinkViewSet, basename="ticket-link")
 router.register(r"tickets/(?P<number>\d{1,18})/checklist", ChecklistViewSet, basename="ticket-step")
+router.register(r"tickets/(?P<number>\d{1,18})/attachments", AttachmentViewSet, basename="ticket-attachment")
 router.register("jobs", JobViewSet, basename="job")
 router.register("custom-fields", CustomFieldViewSet, basename="custom-field")
 router.register("requesters", RequesterViewSet, basename="requester")

@@ -236,16 +236,36 @@ CONTENT_SECURITY_POLICY = {
         "manifest-src": [SELF],
     }
 }
-DATA_UPLOAD_MAX_MEMORY_SIZE = 26_214_400  # 25 MB, the largest mail that common servers carry
+# 25 MB is the largest mail that common servers carry. The API takes files in base64, a third longer.
+MAX_UPLOAD_MB = _read(env.int, "DESK_MAX_UPLOAD_MB", 25, validate=validate.Range(min=1, max=1024))
+MAX_FILES = _read(env.int, "DESK_MAX_FILES", 50, validate=validate.Range(min=1, max=200))
+DATA_UPLOAD_MAX_MEMORY_SIZE = (MAX_UPLOAD_MB + 1) * 1024 * 1024 * 7 // 5
 
 # ------------------------------------------------------- language, time, files
 LANGUAGE_CODE, TIME_ZONE, USE_TZ, USE_I18N = "en-gb", "UTC", True, False
 STATIC_URL, STATIC_ROOT, STATICFILES_DIRS = "/static/", DATA / "static", [ROOT / "static"]
 MEDIA_ROOT = DATA / "files"
-STORAGES = {
+STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+# Attachments in S3, or in a server that speaks its API; served through the desk, which looks who may see them.
+S3_BUCKET = _read(env.str, "DESK_S3_BUCKET", "")
+if S3_BUCKET:
+    STORAGES["default"] = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": S3_BUCKET,
+            "endpoint_url": _read(env.str, "DESK_S3_ENDPOINT", "") or None,
+            "region_name": _read(env.str, "DESK_S3_REGION", "") or None,
+            "access_key": _read(env.str, "DESK_S3_ACCESS_KEY", "") or None,
+            "secret_key": _read(env.str, "DESK_S3_SECRET_KEY", "") or None,
+            "addressing_style": "path",
+            "signature_version": "s3v4",
+            "default_acl": None,
+            "file_overwrite": False,
+        },
+    }
 WHITENOISE_MAX_AGE = 31_536_000
 
 # --------------------------------------------------------------------- mail

@@ -256,6 +256,13 @@ API: dict[str, tuple[str, str, dict[str, Any] | None, set[str], str]] = {
         "tickets",
     ),
     "ticket-link-remove POST": ("tickets/{ticket}/links/{link}/remove/", "post", {}, TIER2, "tickets"),
+    "ticket-attachment-detail GET": (
+        "tickets/{ticket}/attachments/{file}/",
+        "get",
+        None,
+        READERS - {"integration"},  # the file is a note's
+        "read",
+    ),
     "ticket-step-list GET": ("tickets/{ticket}/checklist/", "get", None, READERS, "read"),
     "ticket-step-list POST": ("tickets/{ticket}/checklist/", "post", {"text": "x"}, TIER2, "tickets"),
     "ticket-step-detail PATCH": ("tickets/{ticket}/checklist/{step}/", "patch", {"done": True}, TIER2, "tickets"),

@@ -13,12 +13,11 @@ from staff.models import Calendar, Tier, User
 from supportdesk.errors import Invalid
 from supportdesk.text import one_line
 from tickets import recipe as recipes
+from tickets.actions import _messages as messages
 from tickets.actions._messages import NewFile
 from tickets.actions._values import tag
 from tickets.models import Category, Channel, Clock, Organization, Priority, RuleEvent, RuleSince, Status
 from tickets.recipe import Recipe
-
-MOST_UPLOAD = 25 * 1024 * 1024
 
 
 def style(form: forms.Form) -> None:
@@ -387,9 +386,8 @@ def _seconds(text: str) -> int:
 
 
 def uploads(files: list[UploadedFile]) -> list[NewFile]:
-    """Files of a form, 25 MB together at most."""
-    if sum(file.size or 0 for file in files) > MOST_UPLOAD:
-        raise Invalid("The files are larger than 25 MB together; send fewer or smaller ones.")
+    """Files of a form, within the limits of the settings."""
+    messages.check_sizes([file.size or 0 for file in files])
     return [
         NewFile(file.name or "attachment", file.content_type or "application/octet-stream", file.read())
         for file in files

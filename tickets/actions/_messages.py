@@ -1,15 +1,19 @@
 """Write a message with its files. Shared by the actions that add one; not an action itself."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 
+from django.conf import settings
 from django.core.files.base import ContentFile
 from django.utils import timezone
 
 from staff.models import User
+from supportdesk.errors import Invalid
 from supportdesk.text import clean, one_line
+from tickets.files import danger_of
 from tickets.models import Attachment, Message, MessageKind, Requester, Ticket, TicketText
 from tickets.models import text as text_model
 
@@ -33,6 +37,17 @@ def safe_name(name: str) -> str:
         stem, dot, suffix = leaf.rpartition(".")
         leaf = stem[: 149 - len(suffix)] + dot + suffix if dot and len(suffix) < 12 else leaf[:150]
     return leaf or "attachment"
+
+
+def check_sizes(sizes: Sequence[int]) -> None:
+    """Refuse files of people and programs beyond DESK_MAX_UPLOAD_MB or DESK_MAX_FILES; mail is kept whole."""
+    most = settings.MAX_UPLOAD_MB
+    if sum(sizes) > most * 1024 * 1024:
+        words = f"The files are larger than {most} MB together; send fewer or smaller ones."
+        raise Invalid(words, fields={"files": [words]})
+    if len(sizes) > settings.MAX_FILES:
+        words = f"A message takes {settings.MAX_FILES} files at most; pack them together."
+        raise Invalid(words, fields={"files": [words]})
 
 
 def add(
@@ -78,6 +93,8 @@ def add(
             name=safe_name(new.name),
             content_type=one_line(new.content_type, most=120),
             size=len(new.content),
+            sha256=hashlib.sha256(new.content).hexdigest(),
+            danger=danger_of(new.name, new.content),
         )
         # The stored name carries nothing of the sender's; `name` is what a reader sees and downloads.
         attachment.file.save(f"{message.pk}", ContentFile(new.content), save=False)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http import FileResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, status
 from rest_framework.decorators import action
@@ -11,7 +12,9 @@ from rest_framework.response import Response
 from supportdesk.api import IDEMPOTENCY_KEY, ApiRequest, DeskViewSet
 from supportdesk.errors import NotFound
 from tickets import actions, queries
+from tickets.actions._messages import NewFile, check_sizes
 from tickets.api.serializers import (
+    AttachmentSerializer,
     ChecklistItemSerializer,
     LinkSerializer,
     MessageSerializer,
@@ -20,7 +23,9 @@ from tickets.api.serializers import (
     NewMessageSerializer,
     TickSerializer,
 )
+from tickets.downloads import attachment_of
 from tickets.models import (
+    Attachment,
     ChecklistItem,
     Message,
     MessageKind,
@@ -134,5 +139,22 @@ class MessageViewSet(mixins.ListModelMixin, DeskViewSet):
         serializer = NewMessageSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         say = actions.reply if serializer.validated_data["kind"] == MessageKind.REPLY else actions.note
-        message = say(number=ticket.number, by=request.user, text=serializer.validated_data["text"])
+        files = [NewFile(**row) for row in serializer.validated_data.get("files", ())]
+        check_sizes([len(file.content) for file in files])
+        message = say(number=ticket.number, by=request.user, text=serializer.validated_data["text"], files=files)
         return Response(MessageSerializer(message).data, status=status.HTTP_201_CREATED)
+
+
+class AttachmentViewSet(DeskViewSet):
+    """Files of a ticket; the messages name them."""
+
+    queryset = Attachment.objects.none()
+    serializer_class = AttachmentSerializer
+    lookup_value_regex = r"\d{1,18}"
+    scopes = {"*": "read"}
+
+    @extend_schema(responses={(200, "application/octet-stream"): bytes})
+    def retrieve(self, request: ApiRequest, number: str, pk: str) -> FileResponse:
+        """The file itself."""
+        ticket = queries.ticket_for(request.user, int(number))
+        return attachment_of(ticket, int(pk), notes=can_read_notes(request.user))

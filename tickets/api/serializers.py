@@ -1,5 +1,7 @@
 """What tickets are over REST."""
 
+import base64
+import binascii
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -180,7 +182,7 @@ class TickSerializer(serializers.Serializer):
 class AttachmentSerializer(serializers.ModelSerializer):
     class Meta:
         model = Attachment
-        fields = ["id", "name", "content_type", "size"]
+        fields = ["id", "name", "content_type", "size", "sha256", "danger"]
 
 
 class MessageSerializer(serializers.ModelSerializer):
@@ -193,9 +195,22 @@ class MessageSerializer(serializers.ModelSerializer):
         fields = ["id", "kind", "author", "requester", "text", "quoted", "automatic", "created_at", "attachments"]
 
 
+class NewFileSerializer(serializers.Serializer):
+    name = serializers.CharField(max_length=255)
+    content_type = serializers.CharField(max_length=120, default="application/octet-stream")
+    content = serializers.CharField(trim_whitespace=False, help_text="Base64.")
+
+    def validate_content(self, text: str) -> bytes:
+        try:
+            return base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            raise serializers.ValidationError("This is not base64.") from None
+
+
 class NewMessageSerializer(serializers.Serializer):
     kind = serializers.ChoiceField([(MessageKind.REPLY, "Public reply"), (MessageKind.NOTE, "Internal note")])
     text = serializers.CharField(max_length=200_000)
+    files = NewFileSerializer(many=True, required=False)
 
 
 class BulkSerializer(serializers.Serializer):

@@ -54,13 +54,15 @@ class Message(models.Model):
 
 
 class Attachment(models.Model):
-    """A file of a message, kept under the data folder."""
+    """A file of a message, in Django's storage. `danger` says why it deserves care (tickets.files)."""
 
     message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="attachments")
     name = models.CharField(max_length=255)
     content_type = models.CharField(max_length=120)
     size = models.PositiveBigIntegerField()
     file = models.FileField(upload_to="attachments/%Y/%m/", max_length=300)
+    sha256 = models.CharField(max_length=64, blank=True)
+    danger = models.CharField(max_length=60, blank=True)
 
     def __str__(self) -> str:
         return self.name

@@ -15,8 +15,9 @@ from staff.policies import check_is_administrator
 from staff.requests import DeskRequest
 from supportdesk.errors import Invalid, NotFound
 from tickets import actions, forms, queries
-from tickets.models import Attachment, OutboundEmail, Priority, Status, Ticket
-from tickets.policies import check_can_open
+from tickets.downloads import attachment_of
+from tickets.models import OutboundEmail, Priority, Status
+from tickets.policies import can_read_notes, check_can_open
 from tickets.queries.queue import BULK_FILTERS, SIZES, VIEWS
 
 
@@ -265,15 +266,8 @@ def watch(request: DeskRequest, number: int) -> HttpResponse:
 @require_GET
 def attachment(request: DeskRequest, number: int, pk: int) -> FileResponse:
     """Download a file of a ticket that the reader may see; a browser never renders it here."""
-    ticket: Ticket = queries.ticket_for(request.user, number)
-    found = Attachment.objects.filter(pk=pk, message__ticket=ticket).first()
-    if found is None:
-        raise NotFound("There is no such file on this ticket.")
-    response = FileResponse(
-        found.file.open(), as_attachment=True, filename=found.name, content_type="application/octet-stream"
-    )
-    response["X-Content-Type-Options"] = "nosniff"
-    return response
+    ticket = queries.ticket_for(request.user, number)
+    return attachment_of(ticket, pk, notes=can_read_notes(request.user))
 
 
 @require_GET
