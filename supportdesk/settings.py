@@ -387,6 +387,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 30.0,
         "options": {"expires": 60},
     },
+    "Closed tickets that no retention policy keeps": {
+        "task": "tickets.sweep_retention",
+        "schedule": 600.0,
+        "options": {"expires": 600},
+    },
     "Background jobs that nobody works on": {
         "task": "tickets.sweep_jobs",
         "schedule": 10.0,

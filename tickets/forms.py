@@ -16,7 +16,7 @@ from tickets import recipe as recipes
 from tickets.actions import _messages as messages
 from tickets.actions._messages import NewFile
 from tickets.actions._values import tag
-from tickets.models import Category, Channel, Clock, Organization, Priority, RuleEvent, RuleSince, Status
+from tickets.models import Category, Channel, Clock, FieldKind, Organization, Priority, RuleEvent, RuleSince, Status
 from tickets.recipe import Recipe
 
 
@@ -358,6 +358,72 @@ class PolicyForm(forms.Form):
 
     def clean_tag(self) -> str:
         return tag(self.cleaned_data["tag"]) if self.cleaned_data["tag"].strip() else ""
+
+
+class OrganizationForm(forms.Form):
+    name = forms.CharField(max_length=120)
+    domains = forms.CharField(
+        required=False,
+        widget=forms.Textarea,
+        help_text="Requesters with addresses of these domains join by themselves.",
+    )
+    notes = forms.CharField(required=False, widget=forms.Textarea)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        style(self)
+        self.fields["domains"].widget.attrs["rows"] = 3
+
+    def clean_domains(self) -> list[str]:
+        return str(self.cleaned_data["domains"]).replace(",", " ").split()
+
+
+class CategoryForm(forms.Form):
+    slug = forms.CharField(max_length=50, help_text="Such as lost-parcels; it stays.")
+    name = forms.CharField(max_length=80)
+    position = forms.IntegerField(min_value=0, max_value=1000, initial=0)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        style(self)
+
+
+class FieldForm(forms.Form):
+    slug = forms.CharField(max_length=40, help_text="Such as order_number; searched for as field.order_number.")
+    label = forms.CharField(max_length=80)
+    kind = forms.ChoiceField(choices=FieldKind.choices)
+    choices = forms.CharField(required=False, widget=forms.Textarea, help_text="Of a choice: one a line.")
+    help_text = forms.CharField(required=False, max_length=200, label="Hint")
+    categories = forms.ModelMultipleChoiceField(
+        Category.objects.all(),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        label="For tickets of",
+        help_text="None: of every category.",
+    )
+    position = forms.IntegerField(min_value=0, max_value=1000, initial=0)
+    active = forms.BooleanField(required=False, initial=True, label="In use")
+
+    def __init__(self, *args: Any, existing: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        style(self)
+        self.fields["choices"].widget.attrs["rows"] = 3
+        for name in ("slug", "kind") if existing else ():
+            self.fields[name].disabled = True
+
+    def clean_choices(self) -> list[str]:
+        return [line for line in str(self.cleaned_data["choices"]).splitlines() if line.strip()]
+
+
+class RetentionForm(forms.Form):
+    name = forms.CharField(max_length=80)
+    days = forms.IntegerField(min_value=1, max_value=36_500, label="Days after a ticket was closed")
+    query = forms.CharField(required=False, max_length=500, label="For tickets that match", help_text="Empty is all.")
+    active = forms.BooleanField(required=False, label="Switched on: erases for good")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        style(self)
 
 
 def targets(data: Mapping[str, Any]) -> dict[tuple[int, str, str], int | None]:

@@ -6,7 +6,17 @@ from tickets import actions
 from tickets.actions import jobs
 from tickets.mail import incoming, outgoing
 
-__all__ = ["apply_mail", "outgoing", "run_job", "sweep_jobs", "sweep_mail", "sweep_moments", "sweep_rules", "sweep_sla"]
+__all__ = [
+    "apply_mail",
+    "outgoing",
+    "run_job",
+    "sweep_jobs",
+    "sweep_mail",
+    "sweep_moments",
+    "sweep_retention",
+    "sweep_rules",
+    "sweep_sla",
+]
 
 
 @shared_task(name="tickets.sweep_sla")
@@ -23,6 +33,11 @@ def sweep_moments() -> None:
 def sweep_rules() -> None:
     actions.sweep_recurrences()
     actions.sweep_rules()
+
+
+@shared_task(name="tickets.sweep_retention")
+def sweep_retention() -> None:
+    actions.sweep_retention()
 
 
 @shared_task(name="tickets.apply_mail")

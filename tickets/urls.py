@@ -1,6 +1,6 @@
 from django.urls import path
 
-from tickets.views import approvals, automation, bulk, intake, people, promises
+from tickets.views import approvals, automation, bulk, directory, intake, people, promises
 from tickets.views import tickets as views
 
 app_name = "tickets"
@@ -62,6 +62,20 @@ urlpatterns = [
     path("settings/recurring/new/", automation.recurrence, name="new_recurrence"),
     path("settings/recurring/<int:pk>/", automation.recurrence, name="recurrence"),
     path("settings/recurring/<int:pk>/delete/", automation.delete_recurrence, name="delete_recurrence"),
+    path("requesters/", directory.requesters, name="requesters"),
+    path("requesters/<int:pk>/", directory.requester, name="requester_page"),
+    path("requesters/<int:pk>/export/", directory.export, name="export"),
+    path("requesters/<int:pk>/erase/", directory.erase, name="erase"),
+    path("organizations/", directory.organizations, name="organizations"),
+    path("organizations/new/", directory.organization, name="new_organization"),
+    path("organizations/<int:pk>/", directory.organization, name="organization"),
+    path("settings/tickets/", directory.settings, name="directory"),
+    path("settings/categories/new/", directory.category, name="new_category"),
+    path("settings/categories/<int:pk>/", directory.category, name="edit_category"),
+    path("settings/fields/new/", directory.field, name="new_field"),
+    path("settings/fields/<slug:slug>/", directory.field, name="edit_field"),
+    path("settings/retention/new/", directory.retention, name="new_retention"),
+    path("settings/retention/<int:pk>/", directory.retention, name="retention"),
     path("team/", people.team, name="team"),
     path("team/away/", people.away, name="away"),
     path("mail/outgoing/", views.outgoing, name="outgoing"),

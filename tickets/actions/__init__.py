@@ -6,6 +6,8 @@ from tickets.actions.bulk import start as start_bulk
 from tickets.actions.bulk import stop as stop_bulk
 from tickets.actions.bulk import undo as undo_bulk
 from tickets.actions.conversation import log_contact, note, receive, reply
+from tickets.actions.erasure import delete_retention, erase_requester, save_retention, sweep_retention
+from tickets.actions.exports import export_requester
 from tickets.actions.fields import save_field, set_custom
 from tickets.actions.joining import merge, split, unmerge
 from tickets.actions.life import close, hold, open_ticket, reopen, resolve, wait_on_requester
@@ -40,7 +42,7 @@ from tickets.actions.properties import (
 from tickets.actions.recurrences import delete_recurrence, save_recurrence, sweep_recurrences
 from tickets.actions.rules import delete_rule, load_rules, save_rule, sweep_rules, switch_rule
 from tickets.actions.runs import record_run_finished, record_run_started
-from tickets.actions.setup import load_categories, load_mailboxes
+from tickets.actions.setup import load_categories, load_mailboxes, save_category
 from tickets.actions.sweeps import sweep_sla
 
 __all__ = [
@@ -52,8 +54,11 @@ __all__ = [
     "decide_by_link",
     "delete_policy",
     "delete_recurrence",
+    "delete_retention",
     "delete_rule",
+    "erase_requester",
     "escalate",
+    "export_requester",
     "hand_over",
     "hold",
     "link",
@@ -74,11 +79,13 @@ __all__ = [
     "reply",
     "resolve",
     "save_calendar",
+    "save_category",
     "save_field",
     "save_organization",
     "save_pauses",
     "save_policy",
     "save_recurrence",
+    "save_retention",
     "save_rule",
     "set_away",
     "set_category",
@@ -96,6 +103,7 @@ __all__ = [
     "stop_bulk",
     "sweep_moments",
     "sweep_recurrences",
+    "sweep_retention",
     "sweep_rules",
     "sweep_sla",
     "switch_rule",

@@ -96,7 +96,7 @@ def _write_to(asked: TicketApproval, approver: Approver) -> None:
         "The link is yours alone; whoever has it answers in your name."
     )
     subject = f"Your approval is asked for: {ticket.subject} [#{ticket.number}]"
-    key = f"approval:{asked.pk}:{approver.address}"
+    key = f"approval:{link(asked, approver.address)}"
     outgoing.write(ticket, to=approver.address, subject=subject, text=text, key=key)
     if approver.user:
         _notify(

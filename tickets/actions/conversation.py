@@ -11,7 +11,7 @@ from supportdesk.errors import Invalid
 from supportdesk.text import clean, one_line
 from tickets import policies
 from tickets.actions import _messages as messages
-from tickets.actions.life import move_to_open, open_ticket, resolve, wait_on_requester
+from tickets.actions.life import hold_requester, move_to_open, open_ticket, resolve, wait_on_requester
 from tickets.actions.planning import wake
 from tickets.mail import outgoing
 from tickets.models import (
@@ -47,6 +47,7 @@ def reply(
     policies.check_can_reply(by, ticket)
     if ticket.status == Status.CLOSED:
         raise Invalid(f"Ticket {number} is closed; reopen it to reply.")
+    _check_not_erased(ticket)
     message = _say(ticket, by, text, MessageKind.REPLY, files)
     clocks.replied(ticket, by, at=message.created_at)
     outgoing.queue(ticket, message)
@@ -150,13 +151,20 @@ def log_contact(
     if number is None:
         ticket, _ = open_ticket(by=by, channel=channel, text=text, **new)
     else:
+        hold_requester(Ticket.objects.filter(number=number).values_list("requester", flat=True).first())
         ticket = Ticket.objects.visible_to(by).lock(number)
         policies.check_can_note(by, ticket)
         if not clean(text).strip():
             raise Invalid("Write what was said.", fields={"text": ["Write what was said."]})
+        _check_not_erased(ticket)
         ticket, _ = receive(ticket_id=ticket.pk, requester=ticket.requester, text=text)
     TicketEvent.record(ticket, by, "logged", channel=channel.label, length=_length(seconds))
     return ticket
+
+
+def _check_not_erased(ticket: Ticket) -> None:
+    if ticket.requester.erased_at is not None:
+        raise Invalid(f"The requester of ticket {ticket.number} was erased; open a new ticket for whom you speak with.")
 
 
 def _length(seconds: int) -> str:

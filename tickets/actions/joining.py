@@ -9,7 +9,7 @@ from staff.models import User
 from supportdesk.errors import Conflict, Invalid
 from supportdesk.text import one_line
 from tickets import policies
-from tickets.actions.life import new_ticket
+from tickets.actions.life import hold_requester, new_ticket
 from tickets.models import (
     Clock,
     LinkKind,
@@ -154,6 +154,7 @@ def split(*, number: int, message: int, by: User, subject: str = "", version: in
 
     Its clocks start with the message: its writer has waited since then.
     """
+    hold_requester(Message.objects.filter(pk=message).values_list("requester", flat=True).first())
     ticket = Ticket.objects.visible_to(by).lock(number, version)
     policies.check_can_change(by, ticket)
     found = ticket.messages.filter(pk=message, kind=MessageKind.REQUESTER).select_related("requester").first()
@@ -161,6 +162,8 @@ def split(*, number: int, message: int, by: User, subject: str = "", version: in
         raise Invalid(
             "Choose a message of the requester to split off.", fields={"message": ["It is not on this ticket."]}
         )
+    if found.requester and found.requester.erased_at is not None:
+        raise Invalid("The message was erased; there is nothing to split off.", fields={"message": ["It was erased."]})
     if not ticket.messages.filter(kind=MessageKind.REQUESTER).exclude(pk=found.pk).exists():
         raise Invalid(
             "It is the only message of the ticket; nothing would be left.", fields={"message": ["It is the only one."]}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from staff.models import Tier, User
@@ -106,9 +106,14 @@ def new_ticket(*, created_at: datetime, **fields: Any) -> Ticket:
 
 
 def find_requester(email: str, name: str = "") -> Requester:
-    """Get or make the requester of an address; a name fills an empty one. A new one joins its domain's organisation."""
+    """Get or make the requester of an address; a name fills an empty one. A new one joins its domain's organisation.
+
+    Until the transaction ends nobody erases them (see `hold_requester`): what is written now is erased with the
+    rest, or belongs to a new requester.
+    """
     email = one_line(email, most=254).lower()
-    requester = Requester.objects.filter(email=email).first()
+    known = Requester.objects.raw("SELECT * FROM tickets_requester WHERE email = %s FOR SHARE", [email])
+    requester = next(iter(known), None)
     if requester is None:
         domain = email.rpartition("@")[2]
         organization = Organization.objects.filter(domains__contains=[domain]).first()
@@ -116,8 +121,20 @@ def find_requester(email: str, name: str = "") -> Requester:
         requester, _ = Requester.objects.get_or_create(email=email, defaults=defaults)
     if name and not requester.name:
         requester.name = one_line(name)
-        requester.save(update_fields=["name"])
+        # Where another mail of theirs comes in at the same moment, a later one brings the name.
+        free = Requester.objects.select_for_update(skip_locked=True, no_key=True).filter(pk=requester.pk, name="")
+        Requester.objects.filter(pk__in=list(free.values_list("pk", flat=True))).update(name=requester.name)
     return requester
+
+
+def hold_requester(requester_id: int | None) -> None:
+    """Keep a requester from being erased until the transaction ends; before the lock of a ticket, as in `find_requester`.
+
+    FOR SHARE, against the erasure's FOR NO KEY UPDATE. A foreign key's own lock would not do: PostgreSQL takes that
+    also where a ticket is changed twice, while its lock is held, and the erasure would wait in a circle.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM tickets_requester WHERE id = %s FOR SHARE", [requester_id])
 
 
 @transaction.atomic

@@ -1,12 +1,18 @@
 """The guide's categories and mailboxes."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
 
-from staff.models import Tier
+from staff import actions as staff
+from staff.models import Tier, User
+from staff.policies import check_is_administrator
+from supportdesk.errors import Invalid, NotFound
+from supportdesk.text import one_line
 from tickets.models import Category, Mailbox
+from tickets.sla import rules
 
 
 @transaction.atomic
@@ -28,3 +34,26 @@ def load_mailboxes(*, mailboxes: Sequence[dict[str, Any]]) -> None:
                 "priority": row["priority"],
             },
         )
+
+
+@transaction.atomic
+def save_category(*, by: User, name: str, slug: str = "", position: int = 0, pk: int | None = None) -> Category:
+    """Make or rename a category; its slug stays, articles and rules name it."""
+    check_is_administrator(by)
+    found = Category.objects.select_for_update().filter(pk=pk).first() if pk else Category(slug=slug.strip().lower())
+    if found is None:
+        raise NotFound("There is no such category.")
+    before = {"name": found.name, "position": found.position} if pk else None
+    found.name, found.position = one_line(name, most=80), position
+    if not found.name:
+        raise Invalid("A category needs a name.", fields={"name": ["Write something here."]})
+    if pk is None and (not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", found.slug) or len(found.slug) > 50):
+        words = "Write lower case letters, digits and hyphens, for example lost-parcels."
+        raise Invalid(words, fields={"slug": [words]})
+    if Category.objects.exclude(pk=found.pk).filter(slug=found.slug).exists():
+        raise Invalid("There is a category of that slug.", fields={"slug": ["It exists already."]})
+    found.save()
+    after = {"name": found.name, "position": position}
+    staff.audit(by=by, action="category.saved", thing=f"category {found.slug}", before=before, after=after)
+    rules.bump()
+    return found

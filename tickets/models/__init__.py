@@ -14,6 +14,7 @@ from tickets.models.relations import (
     MergeRecord,
     TicketLink,
 )
+from tickets.models.retention import RetentionPolicy
 from tickets.models.rule import Recurrence, Rule, RuleEvent, RuleOutcome, RuleRun, RuleSince
 from tickets.models.sla import (
     BREACH,
@@ -73,6 +74,7 @@ __all__ = [
     "Priority",
     "Recurrence",
     "Requester",
+    "RetentionPolicy",
     "RowOutcome",
     "Rule",
     "RuleEvent",

@@ -54,6 +54,7 @@ SENTENCES = {
     "approved": "approved: {question} {comment}",
     "refused": "refused: {question} {comment}",
     "approval_withdrawn": "withdrew the question to {whom}: {question}",
+    "erased": "erased the personal data",
     "linked": "linked it: {relation} {other}",
     "unlinked": "removed the link: {relation} {other}",
     "deadline": "set the deadline to {to}",

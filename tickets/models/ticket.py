@@ -77,6 +77,7 @@ class Requester(models.Model):
     )
     email = models.EmailField(max_length=254)
     name = models.CharField(max_length=200, blank=True)
+    erased_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -196,6 +197,8 @@ class Ticket(models.Model):
     cc = ArrayField(models.EmailField(max_length=254), default=list, blank=True)
     # Values of custom fields by slug: texts, numbers, true or false, dates as YYYY-MM-DD.
     custom = models.JSONField(default=dict, blank=True)
+    # When its personal data were erased.
+    erased_at = models.DateTimeField(null=True, blank=True)
     merged_into = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="merged")
     # In memory only: the timers that a page shows, and where a search found its words.
     clocks: list[Any]

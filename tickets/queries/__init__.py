@@ -4,6 +4,17 @@ from tickets.queries.automation import recurrences, rule_initial, rule_log, rule
 from tickets.queries.clocks import bring_up_to_date, explained, tiers
 from tickets.queries.cursors import queue_cursor, ticket_cursor
 from tickets.queries.detail import Detail, ticket_detail, ticket_for
+from tickets.queries.directory import (
+    categories,
+    field_initial,
+    fields,
+    organization_page,
+    organizations_found,
+    requester_page,
+    requesters_found,
+    retention,
+    tags_in_use,
+)
 from tickets.queries.jobs import job_rows, jobs_of
 from tickets.queries.navigation import navigation
 from tickets.queries.people import team
@@ -30,15 +41,20 @@ __all__ = [
     "Related",
     "alike",
     "bring_up_to_date",
+    "categories",
     "chosen",
     "earlier",
     "explained",
+    "field_initial",
+    "fields",
     "job_rows",
     "jobs_of",
     "links",
     "matching",
     "navigation",
+    "organization_page",
     "organizations_for",
+    "organizations_found",
     "people_like",
     "picked",
     "policy_initial",
@@ -47,11 +63,15 @@ __all__ = [
     "queue_cursor",
     "queue_rows",
     "recurrences",
+    "requester_page",
     "requesters_for",
+    "requesters_found",
+    "retention",
     "rule_initial",
     "rule_log",
     "rules",
     "steps",
+    "tags_in_use",
     "target_grid",
     "team",
     "ticket_cursor",

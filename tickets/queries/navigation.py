@@ -45,7 +45,13 @@ def _section(request: HttpRequest) -> tuple[str, int | None]:
     top, _, rest = url.path.strip("/").partition("/")
     if top == "settings":
         part = rest.partition("/")[0]
-        return {"recurring": "rules"}.get(part, part), None
+        return {
+            "recurring": "rules",
+            "tickets": "directory",
+            "categories": "directory",
+            "fields": "directory",
+            "retention": "directory",
+        }.get(part, part), None
     if top != "tickets":
         return {"runs": "runbooks"}.get(top, top), None
     asked = parse_qs(url.query)
