@@ -9,6 +9,7 @@ from tickets.actions.conversation import log_contact, note, receive, reply
 from tickets.actions.erasure import delete_retention, erase_requester, save_retention, sweep_retention
 from tickets.actions.exports import export_requester
 from tickets.actions.fields import save_field, set_custom
+from tickets.actions.imports import import_tickets
 from tickets.actions.joining import merge, split, unmerge
 from tickets.actions.life import close, hold, open_ticket, reopen, resolve, wait_on_requester
 from tickets.actions.links import link, unlink
@@ -61,6 +62,7 @@ __all__ = [
     "export_requester",
     "hand_over",
     "hold",
+    "import_tickets",
     "link",
     "load_categories",
     "load_mailboxes",

@@ -3,6 +3,7 @@
 from tickets.models.approval import ApprovalState, TicketApproval
 from tickets.models.event import TicketEvent
 from tickets.models.field import CustomField, FieldKind
+from tickets.models.imported import ImportedTicket
 from tickets.models.job import Job, JobRow, JobState, RowOutcome
 from tickets.models.mail import InboundEmail, Letter, Mailbox, OutboundEmail
 from tickets.models.message import Attachment, Message, MessageKind
@@ -59,6 +60,7 @@ __all__ = [
     "CustomField",
     "FieldKind",
     "Handover",
+    "ImportedTicket",
     "InboundEmail",
     "Job",
     "JobRow",

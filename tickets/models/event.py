@@ -55,6 +55,7 @@ SENTENCES = {
     "refused": "refused: {question} {comment}",
     "approval_withdrawn": "withdrew the question to {whom}: {question}",
     "erased": "erased the personal data",
+    "imported": "took the ticket over from {source}, where it was {key}",
     "linked": "linked it: {relation} {other}",
     "unlinked": "removed the link: {relation} {other}",
     "deadline": "set the deadline to {to}",
