@@ -11,14 +11,20 @@ from knowledge.api import ArticleViewSet
 from runbooks.api import ExecutionViewSet, RunbookViewSet, TargetViewSet
 from staff.api import TierViewSet
 from tickets.api import (
+    ApprovalViewSet,
     AttachmentViewSet,
+    CategoryViewSet,
     ChecklistViewSet,
     CustomFieldViewSet,
     JobViewSet,
     LinkViewSet,
     MessageViewSet,
     OrganizationViewSet,
+    RecurrenceViewSet,
     RequesterViewSet,
+    RuleViewSet,
+    TeamViewSet,
+    TicketApprovalViewSet,
     TicketViewSet,
 )
 
@@ -28,6 +34,12 @@ router.register(r"tickets/(?P<number>\d{1,18})/messages", MessageViewSet, basena
 router.register(r"tickets/(?P<number>\d{1,18})/links", LinkViewSet, basename="ticket-link")
 router.register(r"tickets/(?P<number>\d{1,18})/checklist", ChecklistViewSet, basename="ticket-step")
 router.register(r"tickets/(?P<number>\d{1,18})/attachments", AttachmentViewSet, basename="ticket-attachment")
+router.register(r"tickets/(?P<number>\d{1,18})/approvals", TicketApprovalViewSet, basename="ticket-approval")
+router.register("approvals", ApprovalViewSet, basename="approval")
+router.register("rules", RuleViewSet, basename="rule")
+router.register("recurring-tickets", RecurrenceViewSet, basename="recurrence")
+router.register("categories", CategoryViewSet, basename="category")
+router.register("team", TeamViewSet, basename="team")
 router.register("jobs", JobViewSet, basename="job")
 router.register("custom-fields", CustomFieldViewSet, basename="custom-field")
 router.register("requesters", RequesterViewSet, basename="requester")

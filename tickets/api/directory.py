@@ -3,13 +3,16 @@
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http import FileResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status
+from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from supportdesk.api import IDEMPOTENCY_KEY, ApiRequest, DeskViewSet
 from supportdesk.errors import Invalid
 from tickets import actions, queries
+from tickets.actions import erasure
 from tickets.api.serializers import RequesterSerializer
 from tickets.models import (
     Category,
@@ -80,17 +83,91 @@ class CustomFieldViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, DeskV
         return self._save(slug, dict(serializer.validated_data), status.HTTP_200_OK)
 
 
+class GoesSerializer(serializers.Serializer):
+    """What an erasure takes away, in rows."""
+
+    tickets = serializers.IntegerField()
+    messages = serializers.IntegerField()
+    attachments = serializers.IntegerField()
+    mails_in = serializers.IntegerField()
+    mails_out = serializers.IntegerField()
+    copies = serializers.IntegerField(help_text="Other tickets where the address gets copies.")
+    recurring = serializers.IntegerField()
+
+
 class RequesterViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, DeskViewSet):
     """People who ask for help."""
 
     serializer_class = RequesterSerializer
     filterset_fields = {"email": ["iexact"]}
+    lookup_value_regex = r"\d{1,18}"
     ordering_fields = ["email", "created_at"]
+    scopes = {"list": "read", "retrieve": "read", "erasure": "read", "*": "tickets"}
 
     def get_queryset(self) -> QuerySet[Requester]:
         if getattr(self, "swagger_fake_view", False):
             return Requester.objects.none()
         return queries.requesters_for(self.request.user)
+
+    @extend_schema(request=None, responses={(200, "application/zip"): bytes})
+    @action(detail=True, methods=["post"])
+    def export(self, request: ApiRequest, pk: str) -> FileResponse:
+        """All that is kept of a requester as a ZIP file, without internal notes; for administrators."""
+        file = actions.export_requester(requester_id=int(pk), by=request.user)
+        return FileResponse(file, as_attachment=True, filename=f"requester-{pk}.zip")
+
+    @extend_schema(responses=GoesSerializer, filters=False)
+    @action(detail=True, methods=["get"])
+    def erasure(self, request: ApiRequest, pk: str) -> Response:
+        """What an erasure would take away; for administrators."""
+        return Response(GoesSerializer(erasure.preview(requester_id=int(pk), by=request.user)).data)
+
+    @extend_schema(request=None, responses=GoesSerializer, parameters=[IDEMPOTENCY_KEY])
+    @action(detail=True, methods=["post"])
+    def erase(self, request: ApiRequest, pk: str) -> Response:
+        """Erase a requester and all that was said on their tickets, for good; for administrators."""
+        return Response(GoesSerializer(actions.erase_requester(requester_id=int(pk), by=request.user)).data)
+
+
+class CategorySerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Category
+        fields = ["id", "slug", "name", "position"]
+
+
+class CategoryWriteSerializer(serializers.Serializer):
+    name = serializers.CharField(max_length=80)
+    position = serializers.IntegerField(min_value=0, max_value=1000, default=0)
+
+
+class NewCategorySerializer(CategoryWriteSerializer):
+    slug = serializers.SlugField(max_length=50)
+
+
+class CategoryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, DeskViewSet):
+    """What tickets are about; administrators write them."""
+
+    serializer_class = CategorySerializer
+    queryset = Category.objects.all()
+    lookup_value_regex = r"\d{1,18}"
+    ordering_fields = ["position", "name"]
+    scopes = {"list": "read", "retrieve": "read", "*": "tickets"}
+
+    @extend_schema(request=NewCategorySerializer, responses={201: CategorySerializer}, parameters=[IDEMPOTENCY_KEY])
+    def create(self, request: ApiRequest) -> Response:
+        """Add a category."""
+        serializer = NewCategorySerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        made = actions.save_category(by=request.user, **serializer.validated_data)
+        return Response(CategorySerializer(made).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=CategoryWriteSerializer, responses=CategorySerializer)
+    def partial_update(self, request: ApiRequest, pk: str) -> Response:
+        """Rename a category or move it; its slug stays."""
+        serializer = CategoryWriteSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        saved = actions.save_category(by=request.user, pk=self.get_object().pk, **serializer.validated_data)
+        return Response(CategorySerializer(saved).data)
 
 
 class OrganizationSerializer(serializers.ModelSerializer):

@@ -5,13 +5,14 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import FileResponse
 from drf_spectacular.utils import extend_schema
-from rest_framework import mixins, status
+from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from supportdesk.api import IDEMPOTENCY_KEY, ApiRequest, DeskViewSet
 from supportdesk.errors import NotFound
 from tickets import actions, queries
+from tickets.actions import approvals
 from tickets.actions._messages import NewFile, check_sizes
 from tickets.api.serializers import (
     AttachmentSerializer,
@@ -29,6 +30,7 @@ from tickets.models import (
     ChecklistItem,
     Message,
     MessageKind,
+    TicketApproval,
     TicketLink,
 )
 from tickets.policies import can_read_notes
@@ -158,3 +160,91 @@ class AttachmentViewSet(DeskViewSet):
         """The file itself."""
         ticket = queries.ticket_for(request.user, int(number))
         return attachment_of(ticket, int(pk), notes=can_read_notes(request.user))
+
+
+class ApprovalSerializer(serializers.ModelSerializer):
+    whom = serializers.CharField(read_only=True)
+    asked_by = serializers.SlugRelatedField(slug_field="email", read_only=True)
+    ticket = serializers.SlugRelatedField(slug_field="number", read_only=True)
+
+    class Meta:
+        model = TicketApproval
+        fields = [
+            "id",
+            "ticket",
+            "question",
+            "whom",
+            "state",
+            "asked_by",
+            "asked_at",
+            "decided_as",
+            "decided_at",
+            "comment",
+        ]
+
+
+class AskSerializer(serializers.Serializer):
+    """Either an address, or the leads of a tier (0: the administrators)."""
+
+    question = serializers.CharField(max_length=5000)
+    address = serializers.EmailField(max_length=254, required=False, default="", allow_blank=True)
+    level = serializers.IntegerField(min_value=0, max_value=3, required=False, allow_null=True, default=None)
+
+
+class AnswerSerializer(serializers.Serializer):
+    yes = serializers.BooleanField()
+    comment = serializers.CharField(max_length=5000, required=False, default="", allow_blank=True)
+
+
+class TicketApprovalViewSet(mixins.ListModelMixin, DeskViewSet):
+    """Approvals of a ticket."""
+
+    serializer_class = ApprovalSerializer
+    lookup_value_regex = r"\d{1,18}"
+    filter_backends: list[Any] = []
+    pagination_class = None
+    scopes = {"list": "read", "*": "tickets"}
+
+    def get_queryset(self) -> QuerySet[TicketApproval]:
+        if getattr(self, "swagger_fake_view", False):
+            return TicketApproval.objects.none()
+        ticket = queries.ticket_for(self.request.user, int(self.kwargs["number"]))
+        return ticket.approvals.select_related("ticket", "asked_by", "of_user").order_by("id")
+
+    @extend_schema(request=AskSerializer, responses={201: ApprovalSerializer}, parameters=[IDEMPOTENCY_KEY])
+    def create(self, request: ApiRequest, number: str) -> Response:
+        """Ask for approval; who is asked gets a mail with a link."""
+        self.get_queryset()
+        serializer = AskSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        asked = actions.ask_approval(number=int(number), by=request.user, **serializer.validated_data)
+        return Response(ApprovalSerializer(asked).data, status=status.HTTP_201_CREATED)
+
+
+class ApprovalViewSet(mixins.ListModelMixin, DeskViewSet):
+    """Questions that wait for the caller's answer."""
+
+    serializer_class = ApprovalSerializer
+    lookup_value_regex = r"\d{1,18}"
+    ordering_fields = ["id"]
+    scopes = {"list": "read", "*": "tickets"}
+
+    def get_queryset(self) -> QuerySet[TicketApproval]:
+        if getattr(self, "swagger_fake_view", False):
+            return TicketApproval.objects.none()
+        return approvals.waiting_for(self.request.user)
+
+    @extend_schema(request=AnswerSerializer, responses=ApprovalSerializer, parameters=[IDEMPOTENCY_KEY])
+    @action(detail=True, methods=["post"])
+    def decide(self, request: ApiRequest, pk: str) -> Response:
+        """Say yes or no."""
+        serializer = AnswerSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        asked = actions.decide_approval(approval_id=int(pk), by=request.user, **serializer.validated_data)
+        return Response(ApprovalSerializer(asked).data)
+
+    @extend_schema(request=None, responses=ApprovalSerializer, parameters=[IDEMPOTENCY_KEY])
+    @action(detail=True, methods=["post"])
+    def withdraw(self, request: ApiRequest, pk: str) -> Response:
+        """Take a question back; for who works the ticket's tier."""
+        return Response(ApprovalSerializer(actions.withdraw_approval(approval_id=int(pk), by=request.user)).data)

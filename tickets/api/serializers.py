@@ -12,6 +12,7 @@ from tickets.actions.links import RELATIONS, relation_label
 from tickets.models import (
     Attachment,
     Category,
+    Channel,
     ChecklistItem,
     Clock,
     Job,
@@ -258,3 +259,28 @@ class JobRowSerializer(serializers.ModelSerializer):
     class Meta:
         model = JobRow
         fields = ["number", "outcome", "said"]
+
+
+class SimilarSerializer(serializers.Serializer):
+    requester_email = serializers.EmailField(max_length=254)
+    text = serializers.CharField(max_length=2000, help_text="Subject or words of the new ticket.")
+
+
+class ContactSerializer(serializers.Serializer):
+    """A call or a chat: on the ticket `number`, or a new one of a requester with a subject."""
+
+    channel = serializers.ChoiceField([(Channel.PHONE.value, "Phone"), (Channel.CHAT.value, "Chat")])
+    text = serializers.CharField(max_length=200_000)
+    seconds = serializers.IntegerField(min_value=0, max_value=86_400, default=0)
+    number = serializers.IntegerField(min_value=1, max_value=10**17, required=False)
+    requester_email = serializers.EmailField(max_length=254, required=False)
+    requester_name = serializers.CharField(max_length=200, required=False, default="", allow_blank=True)
+    subject = serializers.CharField(max_length=300, required=False)
+    tier = serializers.SlugRelatedField(slug_field="level", queryset=Tier.objects.all(), required=False)
+    priority = serializers.ChoiceField(Priority.choices, default=Priority.NORMAL)
+
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        missing = [name for name in ("requester_email", "subject") if "number" not in data and name not in data]
+        if missing:
+            raise serializers.ValidationError({name: ["Needed where no number is sent."] for name in missing})
+        return data

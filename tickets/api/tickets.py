@@ -15,11 +15,13 @@ from tickets import actions, queries, recipe
 from tickets.api.serializers import (
     BulkSerializer,
     ClockSerializer,
+    ContactSerializer,
     EscalateSerializer,
     JobRowSerializer,
     JobSerializer,
     MergeSerializer,
     NewTicketSerializer,
+    SimilarSerializer,
     SplitSerializer,
     TicketChangeSerializer,
     TicketSerializer,
@@ -63,7 +65,7 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
     ordering_fields = ["number", "created_at", "updated_at", "due_at"]
     ordering = ["-number"]
     serializer_class = TicketSerializer
-    scopes = {"list": "read", "retrieve": "read", "clocks": "read", "*": "tickets"}
+    scopes = {"list": "read", "retrieve": "read", "clocks": "read", "similar": "read", "*": "tickets"}
 
     def get_queryset(self) -> QuerySet[Ticket]:
         if getattr(self, "swagger_fake_view", False):
@@ -170,6 +172,35 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
         serializer.is_valid(raise_exception=True)
         made = actions.split(number=int(number), by=request.user, **serializer.validated_data)
         return self._answer(made.number, status.HTTP_201_CREATED)
+
+    @extend_schema(parameters=[SimilarSerializer], responses=TicketSerializer(many=True), filters=False)
+    @action(detail=False, methods=["get"], pagination_class=None)
+    def similar(self, request: ApiRequest) -> Response:
+        """Tickets of a requester that may be about the same, for a warning before another is opened."""
+        serializer = SimilarSerializer(data=request.query_params)
+        serializer.is_valid(raise_exception=True)
+        data = serializer.validated_data
+        theirs = Ticket.objects.visible_to(request.user).filter(requester__email=data["requester_email"].lower())
+        found = queries.alike(theirs, data["text"])
+        rows = self.get_queryset().filter(pk__in=[ticket.pk for ticket in found])
+        queries.bring_up_to_date(tickets := list(rows))
+        return Response(TicketSerializer(tickets, many=True).data)
+
+    @extend_schema(request=ContactSerializer, responses={201: TicketSerializer}, parameters=[IDEMPOTENCY_KEY])
+    @action(detail=False, methods=["post"])
+    def contacts(self, request: ApiRequest) -> Response:
+        """Keep a call or a chat, on a ticket or as a new one."""
+        serializer = ContactSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        data = dict(serializer.validated_data)
+        channel, text, seconds = Channel(data.pop("channel")), data.pop("text"), data.pop("seconds")
+        number = data.pop("number", None)
+        if number is None:
+            data = {"tier": Tier.objects.first(), **data, "priority": Priority(data["priority"])}
+        ticket = actions.log_contact(
+            by=request.user, channel=channel, text=text, seconds=seconds, number=number, **({} if number else data)
+        )
+        return self._answer(ticket.number, status.HTTP_201_CREATED)
 
     @extend_schema(request=BulkSerializer, responses={202: JobSerializer}, parameters=[IDEMPOTENCY_KEY])
     @action(detail=False, methods=["post"])
