@@ -106,7 +106,7 @@ PAGES: dict[str, tuple[str, set[str], dict[str, str], set[str]]] = {
     "tickets:restrict": ("/tickets/{ticket}/restrict/", set(), {"restricted": "yes"}, {"lead", "administrator"}),
     "tickets:escalate": ("/tickets/{ticket}/escalate/", set(), {"handover": "Tried."}, TIER2),
     "tickets:watch": ("/tickets/{ticket}/watch/", set(), {"watch": "yes"}, NOTERS),
-    "tickets:attachment": ("/tickets/{ticket}/files/{file}/", READERS, {}, set()),
+    "tickets:attachment": ("/tickets/{ticket}/files/{file}/", READERS - {"integration"}, {}, set()),
     "tickets:raw_mail": ("/tickets/{ticket}/mail/{mail}/", READERS, {}, set()),
     "tickets:take_next": ("/tickets/take-next/", set(), {}, TIER2 | {"tier1"}),
     "tickets:merge": ("/tickets/{ticket}/merge/", set(), {"into": "{other}"}, TIER2),

@@ -237,7 +237,9 @@ def test_the_keyboard_alone_does_the_job(desk, sign_in):
 PAGES = [
     "/tickets/", "/tickets/?view=all", "/tickets/?q=qqqq", "/tickets/1001/", "/tickets/new/", "/settings/promises/", "/settings/promises/policies/1/", "/settings/calendars/business-hours/", "/notifications/", "/audit/", "/tickets/?q=is:nonsense", "/runbooks/", "/runbooks/kill-idle-connections/",
     "/runs/", "/knowledge/", "/knowledge/?q=connection", "/knowledge/?q=qqqqzzzz", "/knowledge/database-connection-pool-exhausted/",
-    "/mail/outgoing/", "/tickets/999999/", "/accounts/logout/", "/accounts/password/change/",
+    "/team/", "/approvals/", "/requesters/", "/requesters/1/", "/requesters/1/erase/", "/organizations/", "/organizations/new/", "/settings/tickets/",
+    "/settings/fields/new/", "/settings/retention/new/", "/settings/rules/", "/settings/rules/1/", "/settings/recurring/", "/settings/recurring/new/",
+    "/tickets/intake/?requester_email=sofia@nova-beauty.example", "/tickets/bulk/?numbers=1001,1002", "/mail/outgoing/", "/tickets/999999/", "/accounts/logout/", "/accounts/password/change/",
 ]  # fmt: skip
 
 
