@@ -14,6 +14,8 @@ urlpatterns = [
     path("readyz", login_not_required(health.readyz)),
     path("metrics", login_not_required(health.metrics)),
     path("events/", login_not_required(events.stream), name="events"),
+    # Before the apps, whose addresses begin anywhere: Django tries one after the other.
+    path("api/v1/", include("supportdesk.api_urls")),
     path("accounts/", include("staff.urls")),
     path("notifications/", staff.notifications, name="notifications"),
     path("notifications/read/", staff.read_all, name="read_all"),
@@ -21,7 +23,6 @@ urlpatterns = [
     path("", include("tickets.urls")),
     path("", include("runbooks.urls")),
     path("", include("knowledge.urls")),
-    path("api/v1/", include("supportdesk.api_urls")),
 ]
 handler404 = "supportdesk.errors.not_found"
 handler500 = "supportdesk.errors.server_error"

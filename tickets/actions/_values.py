@@ -26,6 +26,8 @@ def tags(texts: Iterable[str]) -> list[str]:
 def copies(addresses: Iterable[str], requester: str) -> list[str]:
     """Addresses for copies as they are kept, or `Invalid`. Mail to the desk's own would come back as tickets."""
     wanted = {one_line(address, most=300).lower() for address in addresses} - {"", requester}
+    if not wanted:
+        return []
     wanted -= set(Mailbox.objects.filter(address__in=wanted).values_list("address", flat=True))
     for address in wanted:
         try:

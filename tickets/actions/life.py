@@ -112,7 +112,7 @@ def find_requester(email: str, name: str = "") -> Requester:
     rest, or belongs to a new requester.
     """
     email = one_line(email, most=254).lower()
-    known = Requester.objects.raw("SELECT * FROM tickets_requester WHERE email = %s FOR SHARE", [email])
+    known = Requester.objects.raw("SELECT * FROM tickets_requester WHERE lower(email) = %s FOR SHARE", [email])
     requester = next(iter(known), None)
     if requester is None:
         domain = email.rpartition("@")[2]

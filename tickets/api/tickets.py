@@ -30,6 +30,7 @@ from tickets.models import (
     Channel,
     Job,
     Priority,
+    Requester,
     Status,
     Ticket,
 )
@@ -180,7 +181,8 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
         serializer = SimilarSerializer(data=request.query_params)
         serializer.is_valid(raise_exception=True)
         data = serializer.validated_data
-        theirs = Ticket.objects.visible_to(request.user).filter(requester__email=data["requester_email"].lower())
+        requester = Requester.objects.of_address(data["requester_email"]).values("pk")
+        theirs = Ticket.objects.visible_to(request.user).filter(requester__in=requester)
         found = queries.alike(theirs, data["text"])
         rows = self.get_queryset().filter(pk__in=[ticket.pk for ticket in found])
         queries.bring_up_to_date(tickets := list(rows))

@@ -69,6 +69,12 @@ class Organization(models.Model):
         return self.name
 
 
+class RequesterQuerySet(models.QuerySet["Requester"]):
+    def of_address(self, email: str) -> Self:
+        """The requester of an address, by the index of the constraint that there is one only."""
+        return self.alias(address=Lower("email")).filter(address=email.strip().lower())
+
+
 class Requester(models.Model):
     """Someone who asks for help: known by address, never signs in."""
 
@@ -79,6 +85,8 @@ class Requester(models.Model):
     name = models.CharField(max_length=200, blank=True)
     erased_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = RequesterQuerySet.as_manager()
 
     class Meta:
         ordering = ["email"]

@@ -161,7 +161,7 @@ def in_view(tickets: QuerySet[Ticket], view: str, user: User) -> QuerySet[Ticket
     if view == "breaching":  # also snoozed ones: a promise is not put off by looking away
         return tickets.filter(status__in=OPEN_STATUSES, due_at__lte=timezone.now() + SOON)
     if view == "waiting":
-        return tickets.filter(status=Status.WAITING)
+        return tickets.filter(status=Status.WAITING, snoozed_until=None)
     if view == "resolved":
         return tickets.filter(status=Status.RESOLVED)
     return tickets if view == "all" else tickets.filter(**here)

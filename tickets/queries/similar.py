@@ -29,7 +29,7 @@ class Earlier:
 
 def earlier(user: User, email: str, *, words: str = "") -> Earlier:
     """What the user may see of the requester of an address."""
-    requester = Requester.objects.select_related("organization").filter(email=email.strip().lower()).first()
+    requester = Requester.objects.select_related("organization").of_address(email).first()
     if requester is None:
         return Earlier(None, [], set(), 0)
     theirs = Ticket.objects.visible_to(user).filter(requester=requester)

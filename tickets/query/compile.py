@@ -167,7 +167,7 @@ class Compiler:
         if value.startswith("@"):
             people = Requester.objects.filter(email__iendswith=value)
         elif "@" in value:
-            people = Requester.objects.filter(email=value)
+            people = Requester.objects.of_address(value)
         return Q(requester__in=people.values("pk"))
 
     def _organization(self, term: Filter) -> Q:

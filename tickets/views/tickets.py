@@ -35,7 +35,6 @@ def queue(request: DeskRequest) -> HttpResponse:
         "filters": filters,
         "title": VIEWS[filters.view],
         "bulk_filters": [(name, getattr(filters, name)) for name in BULK_FILTERS if getattr(filters, name)],
-        "tiers": queries.tiers(),
         "statuses": Status.choices,
         "priorities": Priority.choices,
         "sizes": SIZES,
