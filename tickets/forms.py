@@ -16,7 +16,19 @@ from tickets import recipe as recipes
 from tickets.actions import _messages as messages
 from tickets.actions._messages import NewFile
 from tickets.actions._values import tag
-from tickets.models import Category, Channel, Clock, FieldKind, Organization, Priority, RuleEvent, RuleSince, Status
+from tickets.models import (
+    Category,
+    Channel,
+    Clock,
+    FieldKind,
+    Organization,
+    Priority,
+    Recurrence,
+    Rule,
+    RuleEvent,
+    RuleSince,
+    Status,
+)
 from tickets.recipe import Recipe
 
 
@@ -67,6 +79,15 @@ class ContactForm(TicketForm):
         if not data.get("number") and not (data.get("subject") or "").strip():
             self.add_error("subject", "Write what it is about, or choose the ticket that it belongs to.")
         return data
+
+
+def refuse(form: forms.Form, error: Invalid) -> None:
+    """Mark what an action refused at its fields; what belongs to none stands at the top."""
+    known = {name: texts for name, texts in error.fields.items() if name in form.fields}
+    for name, texts in known.items():
+        form.add_error(name, texts)
+    if len(known) < max(1, len(error.fields)):
+        form.add_error(None, str(error))
 
 
 def version(data: Mapping[str, Any]) -> int | None:
@@ -232,8 +253,10 @@ class MoreRecipeForm(RecipeForm):
         super().__init__(*args, **kwargs)
         self.fields["checklist"].widget.attrs["rows"] = 3
 
-    def recipe(self) -> Recipe:
-        data = {name: value for name, value in self.cleaned_data.items() if name in Recipe.model_fields}
+    def recipe(self, found: Rule | Recurrence | None = None) -> Recipe:
+        """The form as a recipe; what only the API sets on the one that is edited stays."""
+        kept = {name: value for name, value in found.recipe.items() if name not in self.fields} if found else {}
+        data = kept | {name: value for name, value in self.cleaned_data.items() if name in Recipe.model_fields}
         for name in ("watchers", "notify"):
             data[name] = data[name].replace(",", " ").split()
         data["checklist"] = [line for line in data["checklist"].splitlines() if line.strip()]
@@ -257,6 +280,8 @@ class RuleForm(MoreRecipeForm):
     query = forms.CharField(
         required=False, max_length=500, label="For tickets that match", help_text="As in the search box; empty is all."
     )
+    merge_into = None  # type: ignore[assignment]
+
     stops = forms.BooleanField(required=False, label="No rule after this one looks at the same event")
     active = forms.BooleanField(required=False, label="Switched on")
 
@@ -284,13 +309,13 @@ class RecurrenceForm(MoreRecipeForm):
         )
         style(self)
 
-    def recipe(self) -> Recipe:
-        self.cleaned_data = self.cleaned_data.copy()
-        kept = {name: self.cleaned_data.pop(name) for name in ("priority", "category")}
+    def recipe(self, found: Rule | Recurrence | None = None) -> Recipe:
+        typed, own = self.cleaned_data, ("priority", "category")  # of the ticket itself
+        self.cleaned_data = {name: value for name, value in typed.items() if name not in own}
         try:
-            return super().recipe()
+            return super().recipe(found)
         finally:
-            self.cleaned_data |= kept
+            self.cleaned_data = typed
 
 
 def numbers(data: Any) -> list[int]:
@@ -420,6 +445,7 @@ class RetentionForm(forms.Form):
     days = forms.IntegerField(min_value=1, max_value=36_500, label="Days after a ticket was closed")
     query = forms.CharField(required=False, max_length=500, label="For tickets that match", help_text="Empty is all.")
     active = forms.BooleanField(required=False, label="Switched on: erases for good")
+    sure = forms.BooleanField(required=False, label="Yes, erase what it picks")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

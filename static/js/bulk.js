@@ -7,7 +7,7 @@ export function startBulk() {
   const show = () => {
     const bar = queue.querySelector("[data-bulk-bar]");
     const all = queue.querySelector("[data-pick-all]");
-    if (!bar) return;
+    if (!bar || !all) return;
     const picked = boxes().filter((box) => box.checked).length;
     bar.querySelector("[data-picked]").textContent = `${picked} selected`;
     all.hidden = false;
@@ -38,7 +38,7 @@ export function startBulk() {
   document.addEventListener("htmx:oobBeforeSwap", (event) => {
     const old = event.detail.target.querySelector?.(".c-check input");
     const fresh = event.detail.fragment.querySelector?.(".c-check input");
-    if (old?.checked && fresh) fresh.setAttribute("checked", "");
+    if (old?.checked && fresh) fresh.checked = true;
   });
   document.addEventListener("htmx:afterSettle", show);
   show();

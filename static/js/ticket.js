@@ -23,6 +23,18 @@ export function startTicket() {
     event.detail.shouldSwap = false;
     document.addEventListener("focusout", () => soon(), { once: true });
   });
+  // What somebody has begun to write in the side stays when another act's answer brings the side anew.
+  let sent = null;
+  document.addEventListener("htmx:beforeRequest", ({ detail }) => { sent = detail.elt.closest("#ticket-side form"); });
+  document.addEventListener("htmx:oobBeforeSwap", ({ detail }) => {
+    if (detail.target.id !== "ticket-side" || detail.shouldSwap === false) return;
+    for (const field of detail.target.querySelectorAll("details[open] :is(input:not([type=hidden]), textarea, select)[id], #new-step")) {
+      const fresh = detail.fragment.querySelector(`#${CSS.escape(field.id)}`);
+      if (!fresh || sent?.contains(field)) continue;
+      fresh.closest("details")?.setAttribute("open", "");
+      if (field.value !== field.defaultValue) fresh.value = field.value;
+    }
+  });
   const soon = () => { timer ??= setTimeout(refresh, 150 + Math.random() * 350); };
 
   document.addEventListener("desk:event", ({ detail }) => {

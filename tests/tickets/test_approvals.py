@@ -38,16 +38,22 @@ def test_somebody_outside_says_yes_by_a_link(tier1):
     (letter,) = letters()
     assert letter.to == ["boss@nova.example"]
     assert letter.extra_headers["Auto-Submitted"] == "auto-generated"
-    browser, url = Client(enforce_csrf_checks=False), link_in(letter)
+    browser, url = Client(enforce_csrf_checks=True), link_in(letter)
     page = browser.get(url)
+    assert page["Referrer-Policy"] == "same-origin"  # none at all would take the form its origin
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.content.decode())[1]
     assert "Replace the printer?" in page.content.decode()
     assert TicketApproval.objects.get().state == ApprovalState.WAITING  # looking answers nothing
-    assert "Approved" in browser.post(url, {"answer": "yes", "comment": "Go on."}).content.decode()
+    answer = {"answer": "yes", "comment": "Go on."}
+    assert browser.post(url, answer).status_code == 403
+    same = {"csrfmiddlewaretoken": token}
+    done = browser.post(url, answer | same, headers={"Origin": "http://testserver"})
+    assert "Approved" in done.content.decode()
     asked = TicketApproval.objects.get()
     assert (asked.state, asked.decided_as, asked.comment) == (ApprovalState.APPROVED, "boss@nova.example", "Go on.")
     assert one.events.last().sentence == "boss@nova.example approved: Replace the printer? Go on."
     assert Notification.objects.get(kind="ticket.approval").user == tier1
-    assert browser.post(url, {"answer": "no"}).status_code == 409
+    assert browser.post(url, {"answer": "no"} | same).status_code == 409
     assert "Approved already" in browser.get(url).content.decode()
 
 

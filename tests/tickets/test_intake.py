@@ -30,13 +30,21 @@ def test_a_call_about_an_earlier_ticket_goes_there_and_opens_it(tier1, browser_o
     assert one.messages.last().requester == one.requester
 
 
+def test_a_call_does_not_land_on_the_ticket_of_somebody_else(tier1, browser_of):
+    other = ticket(email="other@b.example")
+    answer = browser_of(tier1).post("/tickets/intake/", CALL | {"number": str(other.number)})
+    assert answer.status_code == 422
+    assert "is of somebody else" in answer.content.decode()
+    assert other.messages.count() == 1
+
+
 def test_what_is_missing_loses_nothing(tier1, browser_of):
     answer = browser_of(tier1).post("/tickets/intake/", CALL | {"subject": ""})
     assert answer.status_code == 422
     html = answer.content.decode()
     assert "Write what it is about" in html
     assert "It prints nothing." in html
-    assert 'value="252"' in html
+    assert 'data-seconds="252"' in html
     with pytest.raises(Invalid, match="calls and chats"):
         actions.log_contact(by=tier1, channel=Channel.EMAIL, text="x", seconds=1)
 

@@ -195,6 +195,16 @@ def test_retention_erases_what_its_policy_picks_and_tells_the_audit(tier1, admin
     assert AuditEntry.objects.get(action="retention.erased").after == {"tickets": 1}
 
 
+def test_the_page_of_retention_counts_before_it_is_switched_on(tier1, administrator, browser_of):
+    closed(tier1, 400)
+    browser, data = browser_of(administrator), {"name": "A year", "days": "365", "active": "on"}
+    answer = browser.post("/settings/retention/new/", data)
+    assert answer.status_code == 422
+    assert "it erases 1 closed tickets" in answer.content.decode()
+    assert browser.post("/settings/retention/new/", data | {"sure": "on"}).status_code == 302
+    assert RetentionPolicy.objects.get().active
+
+
 def test_a_requester_with_another_ticket_stays_known(tier1, administrator):
     old, young = closed(tier1, 400), ticket()
     actions.save_retention(by=administrator, name="A year", days=365, active=True)

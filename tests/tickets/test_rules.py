@@ -296,6 +296,14 @@ def test_what_fails_says_so_and_comes_again(administrator):
     assert not Ticket.objects.exists()
 
 
+def test_what_only_the_api_sets_survives_an_edit_in_the_browser(lead, make, browser_of):
+    made = make(events=["opened"], recipe={"custom": {"order": 1}, "priority": "low"}, active=False)
+    data = {"name": "Renamed", "position": "0", "events": ["opened"], "priority": "high"}
+    browser_of(lead).post(f"/settings/rules/{made.pk}/", data)
+    made.refresh_from_db()
+    assert (made.name, made.recipe) == ("Renamed", {"custom": {"order": 1}, "priority": "high"})
+
+
 def test_the_pages_of_recurring_tickets(lead, browser_of):
     browser = browser_of(lead)
     assert "Nothing recurs yet" in browser.get("/settings/recurring/").content.decode()

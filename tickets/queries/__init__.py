@@ -17,7 +17,7 @@ from tickets.queries.directory import (
 )
 from tickets.queries.jobs import job_rows, jobs_of
 from tickets.queries.navigation import navigation
-from tickets.queries.people import team
+from tickets.queries.people import person, team
 from tickets.queries.promises import policy_initial, promises, target_grid
 from tickets.queries.queue import (
     Filters,
@@ -56,6 +56,7 @@ __all__ = [
     "organizations_for",
     "organizations_found",
     "people_like",
+    "person",
     "picked",
     "policy_initial",
     "promises",

@@ -33,6 +33,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         "section": section,
         "section_tier": section_tier,
         "can_open_ticket": SimpleLazyObject(lambda: policies.can_open(user)),
+        "can_bulk": SimpleLazyObject(lambda: policies.can_bulk(user)),
         "can_see_settings": SimpleLazyObject(lambda: can_see_settings(user)),
         "is_administrator": SimpleLazyObject(lambda: is_administrator(user)),
     }

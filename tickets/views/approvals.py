@@ -38,7 +38,7 @@ def by_link(request: HttpRequest, pk: int, signature: str) -> HttpResponse:
         asked = actions.decide_by_link(approval_id=pk, signature=signature, yes=yes, comment=comment)
     context = {"asked": asked, "approver": approver, "decided": request.method == "POST"}
     response = render(request, "tickets/approve.html", context)
-    response["Referrer-Policy"], response["X-Robots-Tag"] = "no-referrer", "noindex"
+    response["X-Robots-Tag"] = "noindex"
     return response
 
 

@@ -36,26 +36,26 @@ def rule(request: DeskRequest, pk: int | None = None) -> HttpResponse:
         raise NotFound("There is no such rule.")
     initial = {**queries.rule_initial(found), **forms.as_form(found.recipe)} if found else None
     form = forms.RuleForm(request.POST or None, initial=initial, people=people_of_tiers())
-    trial, error = None, ""
+    trial = None
     if request.method == "POST":
         check_can_make_rules(request.user)
         if form.is_valid():
             try:
                 given = {key: form.cleaned_data[key] for key in ("name", "events", "since", "after", "query")}
                 if "dry-run" in request.POST:
-                    trial = acts.dry_run(acts.fill(Rule(), recipe=form.recipe(), **given), by=request.user)
+                    trial = acts.dry_run(acts.fill(Rule(), recipe=form.recipe(found), **given), by=request.user)
                 else:
                     more = {key: form.cleaned_data[key] for key in ("position", "stops", "active")}
-                    actions.save_rule(by=request.user, pk=pk, recipe=form.recipe(), **given, **more)
+                    actions.save_rule(by=request.user, pk=pk, recipe=form.recipe(found), **given, **more)
                     messages.success(request, "Saved.")
                     return redirect("tickets:rules")
             except Invalid as refused:
-                error = str(refused)
+                forms.refuse(form, refused)
     log = Paginator(queries.rule_log(request.user, found), 25).get_page(request.GET.get("page")) if found else None
     context = {
-        "form": form, "rule": found, "trial": trial, "error": error, "log": log, "may_edit": can_make_rules(request.user),
+        "form": form, "rule": found, "trial": trial, "log": log, "may_edit": can_make_rules(request.user),
     }  # fmt: skip
-    status = 422 if error or (form.is_bound and not form.is_valid()) else 200
+    status = 422 if form.errors else 200
     return render(request, "tickets/automation/rule.html", context, status=status)
 
 
@@ -89,7 +89,7 @@ def recurrence(request: DeskRequest, pk: int | None = None) -> HttpResponse:
     if pk and found is None:
         raise NotFound("There is no such recurring ticket.")
     form = forms.RecurrenceForm(request.POST or None, initial=_initial(request, found), people=people_of_tiers())
-    times, error = [], ""
+    times: list[Any] = []
     if request.method == "POST":
         check_can_make_rules(request.user)
     try:
@@ -97,14 +97,20 @@ def recurrence(request: DeskRequest, pk: int | None = None) -> HttpResponse:
             names = ("cron", "zone")
             times = recurrences.next_times(*(form.cleaned_data[n] for n in names), after=timezone.now(), count=5)
             if "preview" not in request.POST:
-                _save(request, form, pk)
+                _save(request, form, found)
                 return redirect("tickets:recurring")
         elif found and not form.is_bound:
             times = recurrences.next_times(found.cron, found.zone, after=timezone.now(), count=5)
     except Invalid as refused:
-        error = str(refused)
-    context = {"form": form, "found": found, "times": times, "error": error, "may_edit": can_make_rules(request.user)}
-    status = 422 if form.is_bound and (error or not form.is_valid()) else 200
+        forms.refuse(form, refused)
+    context = {
+        "form": form,
+        "found": found,
+        "times": times,
+        "zone": form["zone"].value(),
+        "may_edit": can_make_rules(request.user),
+    }
+    status = 422 if form.errors else 200
     return render(request, "tickets/automation/recurrence.html", context, status=status)
 
 
@@ -116,13 +122,14 @@ def _initial(request: DeskRequest, found: Recurrence | None) -> dict[str, Any]:
     return {**forms.as_form(found.recipe), **values, "tier": found.tier, "category": found.category}
 
 
-def _save(request: DeskRequest, form: forms.RecurrenceForm, pk: int | None) -> None:
+def _save(request: DeskRequest, form: forms.RecurrenceForm, found: Recurrence | None) -> None:
     names = (
         "name", "cron", "zone", "active", "requester_email", "requester_name", "subject", "text", "tier", "category",
     )  # fmt: skip
     given = {name: form.cleaned_data[name] for name in names}
     priority = Priority(form.cleaned_data["priority"])
-    actions.save_recurrence(by=request.user, pk=pk, priority=priority, recipe=form.recipe(), **given)
+    pk = found.pk if found else None
+    actions.save_recurrence(by=request.user, pk=pk, priority=priority, recipe=form.recipe(found), **given)
     messages.success(request, "Saved.")
 
 

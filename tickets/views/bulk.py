@@ -25,16 +25,14 @@ def change(request: DeskRequest) -> HttpResponse:
     asked = request.POST if request.method == "POST" else request.GET
     picked, kept = _picked(request, asked)
     form = forms.RecipeForm(request.POST or None, people=people_of_tiers())
-    error = ""
     if request.method == "POST" and form.is_valid():
         try:
             job = actions.start_bulk(by=request.user, tickets=picked, recipe=form.recipe())
             return redirect("tickets:job", job.pk)
         except Invalid as refused:
-            error = str(refused)
+            forms.refuse(form, refused)
     context = {
         "form": form,
-        "error": error,
         "kept": kept,
         "count": picked.order_by()[: bulk.MOST + 1].count(),
         "shown": picked.order_by("number")[:10],
@@ -69,9 +67,11 @@ def job(request: DeskRequest, pk: int) -> HttpResponse:
         "outcome": outcome,
         "outcomes": RowOutcome.choices,
         "page": rows.get_page(request.GET.get("page")) if rows else None,
-        "can_undo": found.kind == bulk.BULK and found.is_finished and found.changed > 0,
+        "can_undo": bulk.can_undo(found),
+        "oob": bool(request.htmx),
     }
-    return render(request, "tickets/_job_page.html" if request.htmx else "tickets/job.html", context)
+    fragment = "tickets/_job_live.html" if found.is_bulk else "tickets/_job.html"
+    return render(request, fragment if request.htmx else "tickets/job.html", context)
 
 
 @require_POST

@@ -18,6 +18,8 @@ from tickets import actions, forms, queries
 from tickets.actions import erasure
 from tickets.models import Category, CustomField, FieldKind, RetentionPolicy
 
+MOST_COUNTED = 100_000
+
 
 @require_GET
 def requesters(request: DeskRequest) -> HttpResponse:
@@ -130,9 +132,14 @@ def retention(request: DeskRequest, pk: int | None = None) -> HttpResponse:
     form = forms.RetentionForm(request.POST or None, initial=found and {name: getattr(found, name) for name in names})
 
     def save() -> None:
-        actions.save_retention(by=request.user, pk=pk, **form.cleaned_data)
+        typed = {name: form.cleaned_data[name] for name in names}
+        would = erasure.due(RetentionPolicy(**typed))[:MOST_COUNTED].count()
+        if typed["active"] and not form.cleaned_data["sure"]:
+            words = f"Switched on it erases {would:,} closed tickets within minutes, for good. Tick to go on."
+            raise Invalid(words, fields={"sure": [words]})
+        actions.save_retention(by=request.user, pk=pk, **typed)
 
-    said = f"{erasure.due(found)[:10_000].count()} closed tickets would be erased now." if found else ""
+    said = f"It picks {erasure.due(found)[:MOST_COUNTED].count():,} closed tickets now." if found else ""
     return _edit(request, form, save, title=found.name if found else "New retention policy", said=said)
 
 
@@ -153,7 +160,6 @@ def _edit(
     **more: Any,
 ) -> HttpResponse:
     """A settings form: shown to readers, saved by administrators."""
-    error = ""
     if request.method == "POST":
         check_is_administrator(request.user)
         if form.is_valid():
@@ -162,8 +168,8 @@ def _edit(
                 messages.success(request, "Saved.")
                 return redirect(back)
             except Invalid as refused:
-                error = str(refused)
+                forms.refuse(form, refused)
     context = {
-        "form": form, "title": title, "error": error, "back": reverse(back), "may_edit": is_administrator(request.user), **more,
+        "form": form, "title": title, "back": reverse(back), "may_edit": is_administrator(request.user), **more,
     }  # fmt: skip
     return render(request, "tickets/directory/edit.html", context, status=422 if form.is_bound else 200)

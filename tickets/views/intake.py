@@ -18,7 +18,7 @@ def intake(request: DeskRequest) -> HttpResponse:
     """The form; afterwards the ticket."""
     check_can_open(request.user)
     form = forms.ContactForm(request.POST or None, initial={"channel": request.GET.get("channel", Channel.PHONE)})
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and form.is_valid() and _is_theirs(request, form):
         data = form.cleaned_data
         ticket = actions.log_contact(
             by=request.user,
@@ -32,6 +32,15 @@ def intake(request: DeskRequest) -> HttpResponse:
         return redirect("tickets:detail", ticket.number)
     context = {"form": form, **_beside(request)}
     return render(request, "tickets/intake.html", context, status=422 if form.is_bound else 200)
+
+
+def _is_theirs(request: DeskRequest, form: forms.ContactForm) -> bool:
+    """Whether the chosen ticket is of the requester whose address stands in the form."""
+    number, email = form.cleaned_data["number"], form.cleaned_data["requester_email"].lower()
+    if number and queries.ticket_for(request.user, number).requester.email != email:
+        form.add_error("requester_email", f"Ticket {number} is of somebody else; choose again where this belongs.")
+        return False
+    return True
 
 
 @require_GET

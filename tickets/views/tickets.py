@@ -35,6 +35,7 @@ def queue(request: DeskRequest) -> HttpResponse:
         "filters": filters,
         "title": VIEWS[filters.view],
         "bulk_filters": [(name, getattr(filters, name)) for name in BULK_FILTERS if getattr(filters, name)],
+        "assignee": queries.person(filters.assignee),
         "statuses": Status.choices,
         "priorities": Priority.choices,
         "sizes": SIZES,
