@@ -113,7 +113,7 @@ class DeskViewSet(viewsets.GenericViewSet):
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
         answer = getattr(self, "_kept", None)
-        if answer is not None and response.status_code < 500:
+        if answer is not None and response.status_code < 500 and not response.streaming:
             rendered = json.loads(response.rendered_content) if response.data is not None else None
             IdempotentAnswer.objects.filter(pk=answer.pk).update(status=response.status_code, body=rendered)
         elif answer is not None:

@@ -97,9 +97,71 @@ def test_a_bulk_change_is_taken_back_but_for_what_was_changed_since(tier1, tier2
     one.refresh_from_db()
     assert (one.priority, one.assignee, one.tags, one.category) == (Priority.LOW, tier2, ["vip"], None)
     assert (one.deadline_at, one.status, one.resolved_at) == (None, Status.OPEN, None)
+    assert {timer.clock for timer in one.timers.all() if timer.stopped_at is None} == {"first_response", "resolution"}
     assert Message.objects.filter(ticket=one, kind="note").count() == 1
     with pytest.raises(Invalid, match="already"):
         actions.undo_bulk(job_id=job.pk, by=tier1)
+
+
+@pytest.mark.parametrize("status", [Status.WAITING, Status.ON_HOLD, Status.NEW, Status.RESOLVED, Status.CLOSED])
+def test_undo_goes_back_to_every_status(tier1, status):
+    one = ticket()
+    if status in {Status.RESOLVED, Status.CLOSED}:
+        actions.resolve(number=one.number, by=tier1)
+    if status != Status.NEW:
+        actions.set_status(number=one.number, by=tier1, status=status)
+    before = Ticket.objects.get(pk=one.pk)
+    wanted = "open" if status in {Status.RESOLVED, Status.CLOSED} else "resolved"
+    job = bulk(tier1, [one.number], status=wanted)
+    assert outcomes(job) == ["done"]
+    back = actions.undo_bulk(job_id=job.pk, by=tier1)
+    jobs.run(back.pk)
+    assert outcomes(back) == ["done"], back.rows.get().said
+    after = Ticket.objects.get(pk=one.pk)
+    for name in ("status", "resolved_at", "resolved_by", "closed_at"):
+        assert getattr(after, name) == getattr(before, name), name
+    running = after.timers.filter(stopped_at=None).count()
+    assert running == (0 if status in {Status.RESOLVED, Status.CLOSED} else 2)
+
+
+def test_undo_takes_back_tier_watchers_steps_and_fields_of_a_category(lead, administrator):
+    from tickets.models import Category, FieldKind
+
+    database = Category.objects.get(slug="database")
+    actions.save_field(by=administrator, slug="f", label="F", kind=FieldKind.TEXT, categories=[database])
+    one, watcher = ticket(), agent(2)
+    changes = {
+        "category": "database", "custom": {"f": "x"}, "escalate_to": 2, "note": "Why.", "watchers": [watcher.email], "checklist": ["Look"],
+    }  # fmt: skip
+    job = bulk(lead, [one.number], **changes)
+    assert outcomes(job) == ["done"]
+    assert (one.watchers.count(), one.checklist.count()) == (1, 1)
+    back = actions.undo_bulk(job_id=job.pk, by=lead)
+    jobs.run(back.pk)
+    assert outcomes(back) == ["done"], back.rows.get().said
+    one.refresh_from_db()
+    assert (one.tier.level, one.category, one.custom) == (1, None, {})
+    assert (one.watchers.count(), one.checklist.count()) == (0, 0)
+
+
+def test_nobody_lets_a_friend_read_a_restricted_ticket_in_bulk(tier1, tier2, administrator):
+    secret = ticket()
+    actions.watch(number=secret.number, by=tier1)
+    actions.set_restricted(number=secret.number, by=administrator, restricted=True)
+    job = bulk(tier1, [secret.number], watchers=[tier2.email])
+    assert outcomes(job) == ["refused"]
+    assert not Ticket.objects.visible_to(tier2).exists()
+
+
+def test_a_query_that_can_match_nothing_says_so(tier1, administrator, client):
+    from staff.actions import create_token
+
+    _, token = create_token(email=tier1.email)
+    headers = {"Authorization": f"Token {token}"}
+    for chosen in ({"q": "assignee:nobodyhere"}, {"numbers": []}):
+        body = {**chosen, "changes": {"priority": "low"}}
+        answer = client.post("/api/v1/tickets/bulk/", body, "application/json", headers=headers)
+        assert answer.status_code == 400, answer.content
 
 
 def test_merges_in_bulk_are_taken_back_whole(tier1):

@@ -108,6 +108,31 @@ def test_nothing_leaves_and_no_rule_hears(tmp_path, tier2, administrator):
     assert not OutboxItem.objects.exists()
 
 
+def test_timed_rules_leave_imported_tickets_alone_until_somebody_touches_them(tmp_path, tier2, administrator):
+    from tickets import actions
+    from tickets.recipe import read
+
+    actions.save_rule(
+        by=administrator, name="x", since="created", after="1d", recipe=read({"reply": "Hello"}), active=True
+    )
+    path = tmp_path / "tickets.csv"
+    path.write_text(CSV.format(assignee=""))
+    take_over(path, "csv")
+    assert actions.sweep_rules() == 0
+    actions.note(number=Ticket.objects.first().number, by=tier2, text="I look at it")
+    assert actions.sweep_rules() == 1
+
+
+def test_a_dry_run_writes_no_file(tmp_path, db, settings):
+    from pathlib import Path
+
+    path = tmp_path / "zammad.json"
+    path.write_text(json.dumps(ZAMMAD))
+    assert take_over(path, "zammad", "--dry-run")["made"] == 2
+    folder = Path(settings.STORAGES["default"]["OPTIONS"]["location"])
+    assert not [file for file in folder.rglob("*") if file.is_file()]
+
+
 def test_django_helpdesk_dumps(tmp_path, tier2):
     path = tmp_path / "dump.json"
     path.write_text(json.dumps(HELPDESK).replace("{agent}", tier2.email))

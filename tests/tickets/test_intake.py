@@ -80,6 +80,14 @@ def test_a_ticket_that_may_be_the_same_is_marked(tier1, words, same):
     assert found.alike == ({one.pk} if same else set())
 
 
+def test_words_of_notes_are_no_oracle_for_integrations(tier1, integration):
+    one = ticket(subject="Printer")
+    actions.note(number=one.number, by=tier1, text="He was fired yesterday")
+    theirs = Ticket.objects.filter(pk=one.pk)
+    assert queries.alike(tier1, theirs, "fired yesterday") == [one]
+    assert queries.alike(integration, theirs, "fired yesterday") == []
+
+
 def test_old_and_merged_tickets_are_not_called_the_same(tier1):
     from datetime import timedelta
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from django.core import mail
 from django.utils import timezone
 
 from staff.models import AuditEntry, Notification
@@ -170,6 +171,45 @@ def test_a_timed_rule_acts_once_until_a_person_does_something(make, tier1):
 def test_a_rule_that_makes_no_sense_is_refused(make, given, words):
     with pytest.raises(Invalid, match=words):
         make(**{"recipe": {"priority": "low"}} | given)
+
+
+def test_a_query_that_is_not_understood_any_more_blocks_no_other_rule(make, tier1, administrator):
+    category = actions.save_category(by=administrator, slug="d1", name="Deliveries")
+    broken = make(name="A", position=1, events=["opened"], query="category:Deliveries", recipe={"priority": "low"})
+    make(name="B", position=2, events=["opened"], recipe={"add_tags": ["x"]})
+    actions.save_category(by=administrator, pk=category.pk, name="Parcels")
+    one = ticket()
+    deliver()
+    assert Ticket.objects.get(pk=one.pk).tags == ["x"]
+    broken.refresh_from_db()
+    assert "Deliveries" in broken.error
+    assert not OutboxItem.objects.filter(done_at=None).exists()
+
+
+def test_a_rule_of_a_lead_does_not_reach_restricted_tickets_of_other_tiers(lead, administrator):
+    near, far = ticket(1), ticket(3)
+    for each in (near, far):
+        actions.set_restricted(number=each.number, by=administrator, restricted=True)
+    recipe = read({"watchers": [lead.email]})
+    actions.save_rule(by=lead, name="Peek", since="created", after="1h", recipe=recipe, active=True)
+    with time_machine.travel(timezone.now() + timedelta(hours=2), tick=False):
+        actions.sweep_rules()
+    assert [run.ticket for run in RuleRun.objects.all()] == [near]
+
+
+def test_a_robot_that_answers_does_not_wake_a_timed_rule_again(make, tier1):
+    make(since="updated", after="1h", query="is:waiting", recipe={"reply": "Well?"})
+    one = ticket()
+    actions.wait_on_requester(number=one.number, by=tier1)
+    start = timezone.now()
+    with time_machine.travel(start + timedelta(hours=2), tick=False):
+        assert actions.sweep_rules() == 1
+        actions.receive(ticket_id=one.pk, requester=one.requester, text="I am away", automatic=True)
+    with time_machine.travel(start + timedelta(hours=9), tick=False):
+        assert actions.sweep_rules() == 0
+        deliver()
+    (sent,) = mail.outbox
+    assert sent.extra_headers["Auto-Submitted"] == "auto-generated"
 
 
 def test_only_leads_and_administrators_make_rules(make, tier1, lead, auditor):

@@ -81,6 +81,8 @@ def add(
         automatic=automatic,
         created_at=at or timezone.now(),
     )
+    if ticket.erased_at is not None:  # there are words on it again, for the next erasure to find
+        Ticket.objects.filter(pk=ticket.pk).update(erased_at=None)
     weights = {
         MessageKind.REQUESTER: text_model.REQUESTER,
         MessageKind.REPLY: text_model.REPLY,

@@ -50,26 +50,32 @@ def _present(tier_id: int) -> models.QuerySet[Membership]:
     return agents.select_related("user").annotate(load=load)
 
 
-@transaction.atomic
 def set_away(*, user_id: int, by: User, until: datetime | None, reassign: str = "keep") -> int:
     """Say that somebody is away until then, or back (None). Returns how many of their open tickets moved.
 
     `reassign` is what becomes of those: `keep`, `pool` (nobody's) or `turn` (to others of each tier in turn;
-    the pool's where nobody is there). Oneself, leads of one's tiers and administrators may.
+    the pool's where nobody is there), each in a transaction of its own. Oneself, leads of one's tiers and
+    administrators may.
     """
+    if reassign not in {"keep", "pool", "turn"}:
+        raise Invalid("Choose what becomes of the open tickets: keep, pool or turn.")
+    person = _set_away(user_id, by, until)
+    return _hand_on(person, by, reassign) if until is not None and reassign != "keep" else 0
+
+
+@transaction.atomic
+def _set_away(user_id: int, by: User, until: datetime | None) -> User:
     person = User.objects.filter(pk=user_id, is_active=True).first()
     if person is None:
         raise Invalid("That person is not on the desk any more.")
     _check_can_set_away(by, person)
     if until is not None and not timezone.now() < until < timezone.now() + LONGEST_ABSENCE:
         raise Invalid("Choose a time within the coming year.", fields={"until": ["Choose a time to come."]})
-    if reassign not in {"keep", "pool", "turn"}:
-        raise Invalid("Choose what becomes of the open tickets: keep, pool or turn.")
     before, person.away_until = person.away_until, until
     person.save(update_fields=["away_until"])
     shown = [at.isoformat() if at else None for at in (before, until)]
     staff.audit(by=by, action="user.away", thing=f"person {person}", before=shown[0], after=shown[1])
-    return _hand_on(person, by, reassign) if until is not None and reassign != "keep" else 0
+    return person
 
 
 def _check_can_set_away(by: User, person: User) -> None:
@@ -84,7 +90,7 @@ def _hand_on(person: User, by: User, reassign: str) -> int:
     """Give the open tickets of somebody who is away to others; one that the giver may not assign stays."""
     numbers = Ticket.objects.visible_to(by).filter(assignee=person, status__in=OPEN_STATUSES).order_by("pk")
     moved = 0
-    for number in numbers.values_list("number", flat=True):
+    for number in list(numbers.values_list("number", flat=True)):
         try:
             with transaction.atomic():
                 if reassign == "turn":

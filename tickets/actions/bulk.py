@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import OperationalError, connection, transaction
 from django.db.models import Q, QuerySet
 
@@ -42,7 +43,10 @@ def start(*, by: User, tickets: QuerySet[Ticket], recipe: Recipe) -> Job:
 
 def _note_rows(job: Job, chosen: QuerySet[Ticket, Any]) -> None:
     """One row a ticket, by the database itself: there may be very many."""
-    sql, values = chosen.query.sql_with_params()
+    try:
+        sql, values = chosen.query.sql_with_params()
+    except EmptyResultSet:
+        return
     picked = f"SELECT %s, pk, version, %s, '' FROM ({sql}) AS picked (pk, version) ORDER BY pk"  # noqa: S608 - Django's own statement
     with connection.cursor() as cursor:
         cursor.execute(

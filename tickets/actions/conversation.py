@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from staff.models import User
-from supportdesk.errors import Invalid
+from supportdesk.errors import Invalid, NotFound
 from supportdesk.text import clean, one_line
 from tickets import policies
 from tickets.actions import _messages as messages
@@ -152,7 +152,11 @@ def log_contact(
         ticket, _ = open_ticket(by=by, channel=channel, text=text, **new)
     else:
         hold_requester(Ticket.objects.filter(number=number).values_list("requester", flat=True).first())
-        ticket = Ticket.objects.visible_to(by).lock(number)
+        # Not locked here: what is written may belong to the one that it was merged into, and `receive` locks that.
+        seen = Ticket.objects.visible_to(by).select_related("tier", "requester").filter(number=number).first()
+        if seen is None:
+            raise NotFound(f"There is no ticket {number}.")
+        ticket = seen
         policies.check_can_note(by, ticket)
         if not clean(text).strip():
             raise Invalid("Write what was said.", fields={"text": ["Write what was said."]})

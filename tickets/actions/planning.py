@@ -125,6 +125,7 @@ def _tell(ticket: Ticket, kind: str, words: str, others: Iterable[int], key: str
     staff.notify(
         Notification(user_id=user, kind=kind, text=text, reason=reason, url=url, key=key[:120])
         for user, reason in people.items()
+        if Ticket.objects.visible_to(User.objects.get(pk=user)).filter(pk=ticket.pk).exists()
     )
 
 

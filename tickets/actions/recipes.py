@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -9,18 +10,30 @@ from django.utils import timezone
 
 from staff import actions as staff
 from staff.models import Membership, MembershipRole, Notification, Tier, User
-from supportdesk.errors import Invalid
+from supportdesk.errors import Conflict, Invalid
 from tickets import policies
 from tickets.actions import assignment
 from tickets.actions.conversation import note, reply
 from tickets.actions.joining import merge, unmerge
 from tickets.actions.planning import add_step
 from tickets.actions.properties import hand_over, update
-from tickets.models import Category, Priority, Status, Ticket, Watcher
+from tickets.models import (
+    Category,
+    MergeRecord,
+    Priority,
+    SLATimer,
+    Status,
+    Ticket,
+    TicketEvent,
+    TicketText,
+    Watcher,
+)
 from tickets.recipe import LEAST_LOADED, NOBODY, ROUND_ROBIN, Recipe, duration
+from tickets.sla import clocks
 
-# What is kept of a ticket to take a change back; the same names as `update` knows.
-_KEPT = ("priority", "tags", "deadline_at", "snoozed_until", "status")
+# What is kept of a ticket to take a change back.
+_PLAIN = ("priority", "tags", "custom")
+_MOMENTS = ("deadline_at", "snoozed_until", "resolved_at", "closed_at")
 
 
 @dataclass
@@ -45,14 +58,16 @@ def apply(recipe: Recipe, *, number: int, by: User, version: int | None = None, 
     ticket = Ticket.objects.visible_to(by).lock(number, version)
     policies.check_can_bulk(by)
     seen = ticket.events.order_by("-id").values_list("pk", flat=True).first() or 0
-    was = _kept(ticket)
+    was, steps = _kept(ticket), set(ticket.checklist.values_list("pk", flat=True))
     if recipe.merge_into:
         merge(number=number, into=recipe.merge_into, by=by)
-        was = {"merged": True}
+        was = {"merge": MergeRecord.objects.filter(source=ticket, undone_at=None).values_list("pk", flat=True).first()}
     else:
         _change(recipe, ticket, by)
+        was["watchers"] = _watch(recipe, ticket, by)
         _say(recipe, number, by)
         _finish(recipe, number, by)
+        was["steps"] = sorted(set(ticket.checklist.values_list("pk", flat=True)) - steps)
     _notify(recipe, number, key or f"{seen}")
     ticket = Ticket.objects.select_related("tier", "assignee", "requester").get(pk=ticket.pk)
     fresh = ticket.events.filter(pk__gt=seen).select_related("actor").order_by("id")
@@ -60,10 +75,18 @@ def apply(recipe: Recipe, *, number: int, by: User, version: int | None = None, 
 
 
 def _kept(ticket: Ticket) -> dict[str, Any]:
-    kept = {name: getattr(ticket, name) for name in _KEPT}
-    at = {name: kept[name].isoformat() for name in ("deadline_at", "snoozed_until") if kept[name]}
-    category = ticket.category.slug if ticket.category else None
-    return kept | at | {"assignee": ticket.assignee_id, "category": category, "custom": ticket.custom}
+    """The ticket as JSON, with the clocks that run or are paused."""
+    moments = {name: getattr(ticket, name) for name in _MOMENTS}
+    return {
+        **{name: getattr(ticket, name) for name in _PLAIN},
+        **{name: at.isoformat() if at else None for name, at in moments.items()},
+        "status": ticket.status,
+        "resolved_by": ticket.resolved_by_id,
+        "tier": ticket.tier.level,
+        "assignee": ticket.assignee_id,
+        "category": ticket.category.slug if ticket.category else None,
+        "clocks": list(SLATimer.objects.unstopped().filter(ticket=ticket).values_list("pk", flat=True)),
+    }
 
 
 def _change(recipe: Recipe, ticket: Ticket, by: User) -> None:
@@ -91,8 +114,20 @@ def _change(recipe: Recipe, ticket: Ticket, by: User) -> None:
         hand_over(number=ticket.number, by=by, to=tier, tried=recipe.note)
     if recipe.assignee is not None:
         _assign(recipe.assignee, ticket.number, by)
-    users = User.objects.filter(email__in=[address.lower() for address in recipe.watchers], is_active=True)
-    Watcher.objects.bulk_create([Watcher(ticket=ticket, user=user) for user in users], ignore_conflicts=True)
+
+
+def _watch(recipe: Recipe, ticket: Ticket, by: User) -> list[int]:
+    """Let staff follow the ticket; returns who did not before. On a restricted one that is leave to read it."""
+    if not recipe.watchers:
+        return []
+    policies.check_can_change(by, ticket)
+    if ticket.restricted:
+        policies.check_can_restrict(by, ticket)
+    had = set(ticket.watchers.values_list("user", flat=True))
+    people = User.objects.filter(email__in=[address.lower() for address in recipe.watchers], is_active=True)
+    fresh = [person.pk for person in people.exclude(pk__in=had)]
+    Watcher.objects.bulk_create(Watcher(ticket=ticket, user_id=user) for user in fresh)
+    return fresh
 
 
 def _category(slug: str) -> Category | None:
@@ -170,33 +205,55 @@ def _audience(whom: str, ticket: Ticket) -> dict[int, str]:
 
 @transaction.atomic
 def undo(*, number: int, by: User, was: dict[str, Any], version: int) -> Ticket:
-    """Give a ticket back what a recipe changed, where nobody changed it since. What was said stays said."""
-    if was.get("merged"):
+    """Give a ticket back what a recipe changed, where nobody changed it since. What was said stays said.
+
+    The status goes back also where the table of moves has no way: the move is taken back, not made anew. Clocks
+    that it stopped run on as if they had never stopped.
+    """
+    if (merged := was.get("merge")) is not None:
+        if not MergeRecord.objects.filter(pk=merged, undone_at=None).exists():
+            raise Conflict(f"The merge of ticket {number} was taken back already.")
         return unmerge(number=number, by=by)
     ticket = Ticket.objects.visible_to(by).lock(number, version)
-    changes: dict[str, Any] = {"tags": was["tags"], "priority": Priority(was["priority"])}
-    changes["category"] = _category(was["category"] or "")
-    changes["assignee"] = User.objects.filter(pk=was["assignee"], is_active=True).first()
-    changes["deadline_at"] = _moment(was["deadline_at"])
-    gone = {slug: None for slug in ticket.custom if slug not in was["custom"]}
-    changes["custom"] = {
-        slug: value for slug, value in (was["custom"] | gone).items() if ticket.custom.get(slug) != value
-    }
-    if ticket.status != was["status"]:
-        changes["status"] = _back_to(Status(was["status"]))
-    ticket = update(number=number, by=by, **changes)
-    until = _moment(was["snoozed_until"])
-    if until is None or until > timezone.now():
-        update(number=number, by=by, snoozed_until=until)
-    return Ticket.objects.get(pk=ticket.pk)
+    policies.check_can_change(by, ticket)
+    now = _kept(ticket)
+    differs = sorted(name for name in was if name in now and was[name] != now[name] and name != "clocks")
+    if "tier" in differs:
+        tier = Tier.objects.get(level=was["tier"])
+        policies.check_can_hand_over(by, ticket, tier)
+        ticket.tier = tier
+    for name in differs:
+        if name in _PLAIN:
+            setattr(ticket, name, was[name])
+        elif name in _MOMENTS:
+            setattr(ticket, name, datetime.fromisoformat(was[name]) if was[name] else None)
+    if "assignee" in differs:
+        person = User.objects.filter(pk=was["assignee"], is_active=True).first()
+        ticket.assignee = person if person and person.standing.level >= ticket.tier.level else None
+    if "category" in differs:
+        ticket.category = _category(was["category"] or "")
+    _undo_status(ticket, was)
+    ticket.touch(*_PLAIN, *_MOMENTS, "tier", "assignee", "category", "status", "resolved_by")
+    ticket.watchers.filter(user__in=was["watchers"]).delete()
+    ticket.checklist.filter(pk__in=was["steps"], done_at=None).delete()
+    if "custom" in differs:
+        TicketText.rebuild(ticket)
+    if differs:
+        TicketEvent.record(ticket, by, "undone", what=", ".join(name.removesuffix("_at") for name in differs))
+        _undo_clocks(ticket, was)
+    return ticket
 
 
-def _moment(text: str | None) -> Any:
-    from datetime import datetime
+def _undo_status(ticket: Ticket, was: dict[str, Any]) -> None:
+    """Back to the status of then; a new ticket that was answered since is open."""
+    answered = ticket.messages.filter(kind="reply").exists()
+    ticket.status = Status.OPEN if was["status"] == Status.NEW and answered else Status(was["status"])
+    ticket.resolved_by = User.objects.filter(pk=was["resolved_by"]).first() if ticket.resolved_at else None
 
-    return datetime.fromisoformat(text) if text else None
 
-
-def _back_to(status: Status) -> Status:
-    """A ticket that was new becomes open: it was looked at."""
-    return Status.OPEN if status == Status.NEW else status
+def _undo_clocks(ticket: Ticket, was: dict[str, Any]) -> None:
+    if ticket.is_open:
+        clocks.resume(ticket, was["clocks"], reason="Taken back")
+    else:
+        clocks.stop_all(ticket, at=ticket.updated_at, reason="Taken back")
+    clocks.retarget(ticket, at=ticket.updated_at, reason="Taken back")

@@ -94,7 +94,8 @@ def _check(found: Recurrence) -> None:
 
 
 def _shown(found: Recurrence) -> dict[str, Any]:
-    names = ("name", "cron", "zone", "active", "requester_email", "subject", "priority", "recipe")
+    # Neither address nor words of the ticket: the audit keeps them for good, also when they must be erased.
+    names = ("name", "cron", "zone", "active", "priority", "recipe")
     return {name: getattr(found, name) for name in names} | {"tier": found.tier.level}
 
 

@@ -1,5 +1,7 @@
 """Rules: what the desk does by itself, in whose order, and what it did. See docs/rules.md."""
 
+import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,12 +19,16 @@ from supportdesk.text import one_line
 from tickets import policies
 from tickets.actions import recipes
 from tickets.models import Message, Rule, RuleEvent, RuleOutcome, RuleRun, RuleSince, Ticket, TicketEvent
+from tickets.models.ticket import TicketQuerySet
 from tickets.query.compile import Compiler
 from tickets.query.language import parse
 from tickets.recipe import Recipe, duration, read
 from tickets.sla.clocks import SYSTEM
 
+log = logging.getLogger(__name__)
+
 MOST_RULES, MOST_MAILS = 200, 5
+SWEEP_SECONDS = 20.0
 DRY_RUN, SHOWN = 1000, 50
 LONGEST = timedelta(days=3660)
 _BATCH = 100
@@ -52,7 +58,8 @@ def save_rule(
         raise Invalid(f"There are {MOST_RULES} rules, the most that there may be.")
     before = _shown(rule) if pk else None
     fill(rule, name=name, recipe=recipe, events=events, since=since, after=after, query=query)
-    rule.position, rule.stops, rule.active, rule.changed_at = position, stops, active, timezone.now()
+    rule.position, rule.stops, rule.active = position, stops, active
+    rule.changed_at, rule.changed_by, rule.error = timezone.now(), by, ""
     if Rule.objects.exclude(pk=rule.pk).filter(name=rule.name).exists():
         raise Invalid("There is a rule of that name.", fields={"name": ["It exists already."]})
     rule.save()
@@ -107,8 +114,8 @@ def switch_rule(*, pk: int, by: User, active: bool) -> Rule:
     if rule is None:
         raise NotFound("There is no such rule.")
     if rule.active != active:
-        rule.active, rule.changed_at = active, timezone.now()
-        rule.save(update_fields=["active", "changed_at"])
+        rule.active, rule.changed_at, rule.changed_by = active, timezone.now(), by
+        rule.save(update_fields=["active", "changed_at", "changed_by"])
         staff.audit(by=by, action="rule.switched", thing=f"rule {rule}", before=not active, after=active)
     return rule
 
@@ -147,34 +154,65 @@ def hear(event_id: int) -> None:
     event = TicketEvent.objects.filter(pk=event_id).first()
     if event is None:
         return
-    for rule in Rule.objects.filter(active=True, events__contains=[event.kind]):
-        if _act(rule, event.ticket_id, event_id) and rule.stops:
+    for rule in Rule.objects.filter(active=True, events__contains=[event.kind]).select_related("changed_by"):
+        try:
+            acted = _act(rule, event.ticket_id, event_id)
+        except DeskError as error:
+            _note_error(rule, error)
+            continue
+        if acted and rule.stops:
             return
 
 
 def sweep_rules() -> int:
-    """Let timed rules act on the tickets whose time has come. Returns how many they looked at."""
-    total = 0
-    for rule in Rule.objects.filter(active=True).exclude(since=""):
-        while found := list(due(rule).order_by("pk").values_list("pk", flat=True)[:_BATCH]):
-            for ticket_id in found:
-                _act(rule, ticket_id, None)
-            total += len(found)
+    """Let timed rules act on the tickets whose time has come. Returns how many they looked at.
+
+    What it does not come to within its time the next sweep does, so that nothing else waits for it.
+    """
+    total, until = 0, time.monotonic() + SWEEP_SECONDS
+    for rule in Rule.objects.filter(active=True).exclude(since="").select_related("changed_by"):
+        try:
+            while found := list(due(rule).order_by("pk").values_list("pk", flat=True)[:_BATCH]):
+                for ticket_id in found:
+                    _act(rule, ticket_id, None)
+                    total += 1
+                    if time.monotonic() > until:
+                        return total
+        except DeskError as error:
+            _note_error(rule, error)
     return total
 
 
-def due(rule: Rule, tickets: QuerySet[Ticket] | None = None) -> QuerySet[Ticket]:
+def _note_error(rule: Rule, error: DeskError) -> None:
+    """Its query is not understood any more: a category was renamed, for example. The page of rules says so."""
+    log.warning("rule %s does not act: %s", rule.pk, error)
+    Rule.objects.filter(pk=rule.pk).update(error=str(error)[:500])
+
+
+def due(rule: Rule, tickets: TicketQuerySet | None = None) -> QuerySet[Ticket]:
     """The tickets that a timed rule acts on now: its time has come, and no person did anything since it last acted."""
-    tickets = _matching(Ticket.objects.all() if tickets is None else tickets, rule)
+    picked = _matching(Ticket.objects.all() if tickets is None else tickets, rule)
     moment = timezone.now() - timedelta(minutes=rule.after_minutes or 0)
     people = TicketEvent.objects.filter(ticket=OuterRef("ticket"), pk__gt=OuterRef("event"))
-    people = people.exclude(actor=staff.automation()).exclude(actor=None, actor_name=SYSTEM)
-    acted = RuleRun.objects.filter(rule=rule, ticket=OuterRef("pk")).exclude(Exists(people))
-    return tickets.filter(~Exists(acted), **{f"{rule.since}_at__lte": moment})
+    acted = RuleRun.objects.filter(rule=rule, ticket=OuterRef("pk")).exclude(Exists(_of_people(people)))
+    since_import = _of_people(TicketEvent.objects.filter(ticket=OuterRef("pk")))
+    picked = picked.filter(~Exists(acted), **{f"{rule.since}_at__lte": moment})
+    return picked.exclude(~Exists(since_import), imported__isnull=False)
 
 
-def _matching(tickets: QuerySet[Ticket], rule: Rule) -> QuerySet[Ticket]:
-    """The tickets of the set that the rule's query picks; raises `QueryError`."""
+def _of_people(events: QuerySet[TicketEvent]) -> QuerySet[TicketEvent]:
+    """What people did: not rules, not the desk, and no machine's mail."""
+    events = events.exclude(actor=staff.automation()).exclude(actor=None, actor_name=SYSTEM)
+    return events.exclude(kind__in=["auto_reply", "bounced", "delivery_failed"])
+
+
+def _matching(tickets: TicketQuerySet, rule: Rule) -> QuerySet[Ticket]:
+    """The tickets of the set that the rule's query picks; raises `QueryError`.
+
+    Restricted ones only where whoever made the rule may see them.
+    """
+    maker = rule.changed_by
+    tickets = tickets.visible_to(maker) if maker and maker.is_active else tickets.filter(restricted=False)
     node = parse(rule.query)
     return tickets if node is None else Compiler(staff.automation(), notes=True).apply(tickets, node)
 
@@ -236,6 +274,7 @@ class _Rollback(Exception):
 def dry_run(rule: Rule, *, by: User) -> DryRun:
     """Try a rule, saved or not, on the newest 1,000 tickets that the person sees. Nothing is kept."""
     policies.check_can_make_rules(by)
+    rule.changed_by = by
     newest = list(Ticket.objects.visible_to(by).order_by("-pk").values_list("pk", flat=True)[:DRY_RUN])
     picked = _matching(Ticket.objects.filter(pk__in=newest), rule)
     if rule.is_timed:

@@ -78,6 +78,8 @@ class CustomFieldViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, DeskV
     def partial_update(self, request: ApiRequest, slug: str) -> Response:
         """Replace the definition; its kind stays."""
         field = self.get_object()
+        if not isinstance(request.data, dict):
+            raise Invalid("Send an object with the properties to change.")
         serializer = CustomFieldWriteSerializer(data=dict(CustomFieldSerializer(field).data) | dict(request.data))
         serializer.is_valid(raise_exception=True)
         return self._save(slug, dict(serializer.validated_data), status.HTTP_200_OK)

@@ -74,7 +74,9 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
         return queries.with_rows(Ticket.objects.visible_to(self.request.user)).select_related("category", "merged_into")
 
     def _answer(self, number: int, code: int = status.HTTP_200_OK) -> Response:
-        ticket = self.get_queryset().get(number=number)
+        ticket = self.get_queryset().filter(number=number).first()
+        if ticket is None:  # the change took it out of the caller's sight
+            return Response(status=status.HTTP_204_NO_CONTENT)
         queries.bring_up_to_date([ticket])
         return Response(TicketSerializer(ticket).data, status=code, headers={"ETag": etag(ticket.version)})
 
@@ -183,7 +185,7 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
         data = serializer.validated_data
         requester = Requester.objects.of_address(data["requester_email"]).values("pk")
         theirs = Ticket.objects.visible_to(request.user).filter(requester__in=requester)
-        found = queries.alike(theirs, data["text"])
+        found = queries.alike(request.user, theirs, data["text"])
         rows = self.get_queryset().filter(pk__in=[ticket.pk for ticket in found])
         queries.bring_up_to_date(tickets := list(rows))
         return Response(TicketSerializer(tickets, many=True).data)

@@ -13,6 +13,7 @@ from tickets.mail import addresses
 from tickets.models import Letter, Mailbox, Message, MessageKind, OutboundEmail, Ticket, TicketEvent
 
 MOST_REFERENCES = 20
+AUTOMATIC = {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"}  # RFC 3834: no machine answers
 # A mail server that hangs may hold this many workers, not all of them: the clocks share them.
 MOST_SENDERS, SENDERS_LOCK = 2, 7201
 
@@ -61,7 +62,7 @@ def send_letter(letter_id: int) -> None:
         body=letter.text,
         from_email=settings.DEFAULT_FROM_EMAIL,
         to=[letter.to],
-        headers={"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"},
+        headers=AUTOMATIC,
     )
     letter.error = (_refused(email) or "")[:300]
     if letter.error:
@@ -88,6 +89,8 @@ def send(mail_id: int) -> None:
     signature = mail.message.author.signature if mail.message.author else ""
     text = mail.message.text + (f"\n\n-- \n{signature}" if signature else "")
     headers = {"Message-ID": f"<{mail.rfc_id}>"}
+    if mail.message.author and mail.message.author.is_automation:
+        headers |= AUTOMATIC
     if mail.in_reply_to:
         headers |= {"In-Reply-To": f"<{mail.in_reply_to}>", "References": mail.references}
     email = EmailMultiAlternatives(

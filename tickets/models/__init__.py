@@ -6,7 +6,7 @@ from tickets.models.field import CustomField, FieldKind
 from tickets.models.imported import ImportedTicket
 from tickets.models.job import Job, JobRow, JobState, RowOutcome
 from tickets.models.mail import InboundEmail, Letter, Mailbox, OutboundEmail
-from tickets.models.message import Attachment, Message, MessageKind
+from tickets.models.message import Attachment, Message, MessageKind, RemovedFile
 from tickets.models.relations import (
     SEEN_FROM_TARGET,
     ChecklistItem,
@@ -75,6 +75,7 @@ __all__ = [
     "OutboundEmail",
     "Priority",
     "Recurrence",
+    "RemovedFile",
     "Requester",
     "RetentionPolicy",
     "RowOutcome",

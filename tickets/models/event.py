@@ -56,6 +56,7 @@ SENTENCES = {
     "approval_withdrawn": "withdrew the question to {whom}: {question}",
     "erased": "erased the personal data",
     "imported": "took the ticket over from {source}, where it was {key}",
+    "undone": "took a change back: {what}",
     "linked": "linked it: {relation} {other}",
     "unlinked": "removed the link: {relation} {other}",
     "deadline": "set the deadline to {to}",

@@ -70,3 +70,12 @@ class Attachment(models.Model):
     @property
     def is_image(self) -> bool:
         return self.content_type.startswith("image/")
+
+
+class RemovedFile(models.Model):
+    """A file of an erased message that an outbox row removes from the storage."""
+
+    name = models.CharField(max_length=300)
+
+    def __str__(self) -> str:
+        return self.name

@@ -17,6 +17,7 @@ class RetentionPolicy(models.Model):
     active = models.BooleanField(default=False)
     erased = models.PositiveIntegerField(default=0)
     changed_at = models.DateTimeField(default=timezone.now)
+    error = models.CharField(max_length=500, blank=True)  # why it does not act: its query is not understood any more
 
     class Meta:
         ordering = ["name"]

@@ -65,6 +65,9 @@ class Rule(models.Model):
     stops = models.BooleanField(default=False)  # no rule after it looks at the same event
     built_in = models.SlugField(max_length=40, null=True, blank=True, unique=True)
     changed_at = models.DateTimeField(default=timezone.now)
+    # Whoever changed it or switched it last: it acts on what they may see.
+    changed_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    error = models.CharField(max_length=500, blank=True)  # why it does not act: its query is not understood any more
 
     class Meta:
         ordering = ["position", "id"]

@@ -313,10 +313,10 @@ class Ticket(models.Model):
         self.status, self.snoozed_until = status, None
 
     def touch(self, *fields: str) -> None:
-        """Save changed properties: the version grows and `updated_at` moves."""
-        self.version += 1
+        """Save changed properties: the version grows, `updated_at` moves, and it is not an erased ticket any more."""
+        self.version, self.erased_at = self.version + 1, None
         self.updated_at = timezone.now()
-        self.save(update_fields=[*fields, "snoozed_until", "version", "updated_at"])
+        self.save(update_fields=[*fields, "snoozed_until", "erased_at", "version", "updated_at"])
 
 
 class Watcher(models.Model):

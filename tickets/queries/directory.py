@@ -49,7 +49,7 @@ def organization_page(user: User, pk: int) -> tuple[Organization, list[Requester
     found = organizations_for(user).filter(pk=pk).first()
     if found is None:
         raise NotFound("There is no such organisation.")
-    return found, list(found.requesters.all()[:100])
+    return found, list(requesters_for(user).filter(organization=found)[:100])
 
 
 def tags_in_use(user: User) -> list[tuple[str, int]]:

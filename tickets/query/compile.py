@@ -51,9 +51,7 @@ class Compiler:
     def apply(self, tickets: QuerySet[Ticket], node: Node) -> QuerySet[Ticket]:
         """The tickets of the set that the query picks."""
         if not self.notes:
-            # Notes have weight D; without them nothing of a note can be found, or found out by leaving it out.
-            public = Func(F("text__search"), Value("{a,b,c}"), function="ts_filter", output_field=SearchVectorField())
-            tickets = tickets.annotate(public_text=public)
+            tickets = tickets.annotate(public_text=public_words())
         return tickets.filter(self._condition(node))
 
     def _condition(self, node: Node) -> Q:
@@ -263,6 +261,11 @@ class Compiler:
         except (ValueError, OverflowError):
             raise _wrong(term, "write a date such as 2026-01-31, today, or an age such as -7d") from None
         return at, at + timedelta(microseconds=1)
+
+
+def public_words() -> Func:
+    """The words of a ticket without those of notes (weight D), which could else be found out by asking for them."""
+    return Func(F("text__search"), Value("{a,b,c}"), function="ts_filter", output_field=SearchVectorField())
 
 
 _ORDERED = {

@@ -177,23 +177,28 @@ def merge(source: Ticket, target: Ticket, *, at: datetime) -> dict[str, list[int
 
 def unmerge(source: Ticket, target: Ticket, kept: Mapping[str, Any], *, at: datetime) -> None:
     """Give each ticket its own clocks back, as if they had never stopped; a reply since then stops what it answered."""
-    rules = current()
-    for timer in SLATimer.objects.filter(pk__in=kept["clocks_moved"], ticket=target).with_log():
+    for timer in SLATimer.objects.filter(pk__in=kept["clocks_moved"], ticket=target):
         timer.ticket = source
         timer.save(update_fields=["ticket"])
     for ticket, keys in ((target, kept["clocks_stopped"]), (source, kept["clocks_ended"])):
-        answered = ticket.messages.filter(kind="reply").order_by("id")
-        for timer in SLATimer.objects.filter(pk__in=keys, ticket=ticket).with_log().order_by("id"):
-            since = timer.stopped_at
-            if since is None or SLATimer.objects.unstopped().filter(ticket=ticket, clock=timer.clock).exists():
-                continue
-            _append(timer, ClockEventKind.RESUMED, since, reason="The merge was taken back")
-            reply = answered.filter(created_at__gte=since).first() if timer.clock in RESPONSE_CLOCKS else None
-            if reply is not None:
-                _append(timer, ClockEventKind.STOPPED, reply.created_at, reason="Replied meanwhile")
-            settle(timer, ticket, rules)
+        resume(ticket, keys, reason="The merge was taken back")
     for ticket in (source, target):
         retarget(ticket, at=at, reason="The merge was taken back")
+
+
+def resume(ticket: Ticket, keys: Sequence[int], *, reason: str) -> None:
+    """Let stopped clocks run on as if they had never stopped; a reply since then stops what it answered."""
+    rules = current()
+    answered = ticket.messages.filter(kind="reply").order_by("id")
+    for timer in SLATimer.objects.filter(pk__in=keys, ticket=ticket).with_log().order_by("id"):
+        since = timer.stopped_at
+        if since is None or SLATimer.objects.unstopped().filter(ticket=ticket, clock=timer.clock).exists():
+            continue
+        _append(timer, ClockEventKind.RESUMED, since, reason=reason)
+        reply = answered.filter(created_at__gte=since).first() if timer.clock in RESPONSE_CLOCKS else None
+        if reply is not None:
+            _append(timer, ClockEventKind.STOPPED, reply.created_at, reason="Replied meanwhile")
+        settle(timer, ticket, rules)
 
 
 def _used(timer: SLATimer, at: datetime) -> timedelta:

@@ -139,7 +139,10 @@ def retention(request: DeskRequest, pk: int | None = None) -> HttpResponse:
             raise Invalid(words, fields={"sure": [words]})
         actions.save_retention(by=request.user, pk=pk, **typed)
 
-    said = f"It picks {erasure.due(found)[:MOST_COUNTED].count():,} closed tickets now." if found else ""
+    try:
+        said = f"It picks {erasure.due(found)[:MOST_COUNTED].count():,} closed tickets now." if found else ""
+    except Invalid as error:
+        said = f"It does not act: {error}"
     return _edit(request, form, save, title=found.name if found else "New retention policy", said=said)
 
 
