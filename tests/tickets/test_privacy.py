@@ -144,7 +144,7 @@ def test_an_erased_requester_is_nowhere_any_more(everything, administrator):
     assert (one.subject, one.status, one.erased_at is not None) == ("[erased]", Status.OPEN, True)
     assert one.timers.count() > 1  # the clocks stay
     assert [e.kind for e in one.events.all()][:2] == ["opened", "taken"]
-    assert other.messages.first().text == "Mine"
+    assert "Mine" in other.messages.values_list("text", flat=True)
     words = [event.words for event in Ticket.objects.get(subject="A better subject").events.all()]
     assert "changed the subject from “Help” to “A better subject”" in words  # what does not name her stays
     entry = AuditEntry.objects.get(action="requester.erased")
