@@ -13,6 +13,7 @@ from staff.api import TierViewSet
 from tickets.api import (
     ApprovalViewSet,
     AttachmentViewSet,
+    CalendarViewSet,
     CategoryViewSet,
     ChecklistViewSet,
     CustomFieldViewSet,
@@ -20,8 +21,10 @@ from tickets.api import (
     LinkViewSet,
     MessageViewSet,
     OrganizationViewSet,
+    PolicyViewSet,
     RecurrenceViewSet,
     RequesterViewSet,
+    RetentionViewSet,
     RuleViewSet,
     TeamViewSet,
     TicketApprovalViewSet,
@@ -39,6 +42,9 @@ router.register("approvals", ApprovalViewSet, basename="approval")
 router.register("rules", RuleViewSet, basename="rule")
 router.register("recurring-tickets", RecurrenceViewSet, basename="recurrence")
 router.register("categories", CategoryViewSet, basename="category")
+router.register("calendars", CalendarViewSet, basename="calendar")
+router.register("sla-policies", PolicyViewSet, basename="sla-policy")
+router.register("retention", RetentionViewSet, basename="retention")
 router.register("team", TeamViewSet, basename="team")
 router.register("jobs", JobViewSet, basename="job")
 router.register("custom-fields", CustomFieldViewSet, basename="custom-field")

@@ -326,6 +326,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "TicketStatus": "tickets.models.Status",
         "TicketPriority": "tickets.models.Priority",
+        "TicketChannel": "tickets.models.Channel",
+        "ContactChannel": "tickets.api.serializers.CONTACT_CHANNELS",
         "JobState": "tickets.models.JobState",
         "RowOutcome": "tickets.models.RowOutcome",
         "FieldKind": "tickets.models.FieldKind",

@@ -567,3 +567,23 @@ def test_stored_columns_equal_the_replay_whatever_happened(administrator, seed, 
                 assert reading.breached_at is None or found.breached_at == reading.breached_at
             running = [t.due_at for t in SLATimer.objects.unstopped().filter(ticket=made) if t.due_at]
             assert Ticket.objects.get(pk=made.pk).due_at == min(running, default=None)
+
+
+def test_policies_and_calendars_over_rest(administrator, client):
+    from staff.actions import create_token
+
+    _, token = create_token(email=administrator.email)
+    headers = {"Authorization": f"Token {token}"}
+    spec = {"slug": "night", "name": "Night", "zone": "Europe/Berlin", "hours": {"fri": ["22:00-02:00"]}}
+    made = client.post("/api/v1/calendars/", {"spec": spec}, "application/json", headers=headers)
+    assert (made.status_code, made.json()["version"]) == (201, 1)
+    bad = client.post("/api/v1/calendars/", {"spec": spec | {"zone": "Mars"}}, "application/json", headers=headers)
+    assert (bad.status_code, "not a time zone" in bad.content.decode()) == (400, True)
+    target = {"tier": 1, "priority": "high", "clock": "resolution", "seconds": 600}
+    body = {"name": "VIP", "calendar": "night", "tag": "vip", "milestones": [50, 100], "targets": [target]}
+    policy = client.post("/api/v1/sla-policies/", body, "application/json", headers=headers).json()
+    assert (policy["calendar"], policy["milestones"], policy["targets"]) == ("night", [50, 100], [target])
+    url = f"/api/v1/sla-policies/{policy['id']}/"
+    changed = client.patch(url, body | {"name": "Gold", "targets": []}, "application/json", headers=headers).json()
+    assert (changed["name"], changed["targets"]) == ("Gold", [target])
+    assert len(client.get("/api/v1/sla-policies/", headers=headers).json()["results"]) == 2

@@ -11,11 +11,13 @@ from tickets.api.parts import (
     TicketApprovalViewSet,
 )
 from tickets.api.people import TeamViewSet
+from tickets.api.promises import CalendarViewSet, PolicyViewSet, RetentionViewSet
 from tickets.api.tickets import JobViewSet, TicketViewSet
 
 __all__ = [
     "ApprovalViewSet",
     "AttachmentViewSet",
+    "CalendarViewSet",
     "CategoryViewSet",
     "ChecklistViewSet",
     "CustomFieldViewSet",
@@ -23,8 +25,10 @@ __all__ = [
     "LinkViewSet",
     "MessageViewSet",
     "OrganizationViewSet",
+    "PolicyViewSet",
     "RecurrenceViewSet",
     "RequesterViewSet",
+    "RetentionViewSet",
     "RuleViewSet",
     "TeamViewSet",
     "TicketApprovalViewSet",

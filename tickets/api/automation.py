@@ -30,7 +30,7 @@ class RuleWriteSerializer(serializers.Serializer):
 
     name = serializers.CharField(max_length=80)
     events = serializers.ListField(child=serializers.ChoiceField(RuleEvent.choices), required=False, default=list)
-    since = serializers.ChoiceField([("", "At once"), *RuleSince.choices], required=False, default="")
+    since = serializers.ChoiceField(RuleSince.choices, required=False, default="", allow_blank=True)
     after = serializers.CharField(required=False, default="", allow_blank=True, help_text="30m, 4h, 2d or 1w.")
     query = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
     recipe = serializers.DictField(child=serializers.JSONField(allow_null=True), help_text=_RECIPE)

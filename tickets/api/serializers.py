@@ -132,10 +132,20 @@ class TicketChangeSerializer(serializers.Serializer):
     restricted = serializers.BooleanField(required=False)
 
 
+class RunReferenceSerializer(serializers.Serializer):
+    """A run of a runbook, kept as it is named here."""
+
+    run = serializers.IntegerField(min_value=1)
+    title = serializers.CharField(max_length=200)
+    url = serializers.RegexField(r"^/runs/\d{1,18}/$", max_length=40)
+    state = serializers.CharField(max_length=20)
+
+
 class EscalateSerializer(serializers.Serializer):
     handover = serializers.CharField(max_length=20_000, help_text="What was tried, for those who take over.")
     found = serializers.CharField(max_length=20_000, required=False, default="", allow_blank=True)
     tier = serializers.SlugRelatedField(slug_field="level", queryset=Tier.objects.all(), required=False)
+    runs = RunReferenceSerializer(many=True, required=False, help_text="Runs that show what was tried.")
 
 
 class MergeSerializer(serializers.Serializer):
@@ -266,10 +276,13 @@ class SimilarSerializer(serializers.Serializer):
     text = serializers.CharField(max_length=2000, help_text="Subject or words of the new ticket.")
 
 
+CONTACT_CHANNELS = [(Channel.PHONE.value, "Phone"), (Channel.CHAT.value, "Chat")]
+
+
 class ContactSerializer(serializers.Serializer):
     """A call or a chat: on the ticket `number`, or a new one of a requester with a subject."""
 
-    channel = serializers.ChoiceField([(Channel.PHONE.value, "Phone"), (Channel.CHAT.value, "Chat")])
+    channel = serializers.ChoiceField(CONTACT_CHANNELS)
     text = serializers.CharField(max_length=200_000)
     seconds = serializers.IntegerField(min_value=0, max_value=86_400, default=0)
     number = serializers.IntegerField(min_value=1, max_value=10**17, required=False)

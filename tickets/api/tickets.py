@@ -143,11 +143,11 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
         serializer = EscalateSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         data = serializer.validated_data
+        more: dict[str, Any] = {"found": data["found"], "runs": data.get("runs", ())}
         if data.get("tier") is None:
-            actions.escalate(number=int(number), by=request.user, handover=data["handover"], found=data["found"])
+            actions.escalate(number=int(number), by=request.user, handover=data["handover"], **more)
         else:
-            arguments = {"to": data["tier"], "tried": data["handover"], "found": data["found"]}
-            actions.hand_over(number=int(number), by=request.user, **arguments)
+            actions.hand_over(number=int(number), by=request.user, to=data["tier"], tried=data["handover"], **more)
         return self._answer(int(number))
 
     @extend_schema(request=MergeSerializer, responses=TicketSerializer, parameters=[IDEMPOTENCY_KEY])
