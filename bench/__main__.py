@@ -108,6 +108,9 @@ def main() -> int:
     sla.add_argument("--clocks", type=int, default=1_000_000)
     sla.add_argument("--due", type=int, default=10_000)
     sla.add_argument("--rounds", type=int, default=100)
+    api = commands.add_parser("api", help="tickets a second over REST, through the real server")
+    api.add_argument("--clients", type=int, default=4)
+    api.add_argument("--seconds", type=float, default=20)
     options = parser.parse_args()
     with database(options.data):
         _django(options.data)
@@ -117,6 +120,12 @@ def main() -> int:
             from bench import sla as clocks
 
             clocks.run(options.clocks, options.due, options.rounds)
+        elif options.command == "api":
+            from bench import api as rest
+
+            row = rest.run(clients=options.clients, seconds=options.seconds)
+            print(f"{row['created']:,} tickets by {options.clients} clients: {row['rate']:.0f} a second", end="; ")
+            print(f"median {row['median']:.1f} ms, p95 {row['p95']:.1f} ms")
         else:
             _pages([int(size) for size in options.sizes.split(",")], options.rounds)
     return 0
