@@ -68,7 +68,7 @@ def categories(user: User) -> QuerySet[Category]:
     seen = Ticket.objects.visible_to(user).values("pk")
     return Category.objects.annotate(
         open=Count("tickets", filter=Q(tickets__status__in=OPEN_STATUSES, tickets__in=seen))
-    )
+    ).order_by("position", "name")
 
 
 def fields() -> QuerySet[CustomField]:
