@@ -1,7 +1,5 @@
 """How many tickets a second the API takes in, through the real server, with clients of their own processes."""
 
-import http.client
-import json
 import os
 import socket
 import statistics
@@ -13,25 +11,8 @@ from typing import Any
 
 from django.conf import settings
 
+from bench.client import post
 from staff.actions import add_user, create_token
-
-TICKET = {"subject": "From the bench", "text": "Created by the bench.", "priority": "normal"}
-
-
-def _client(port: int, token: str, number: int, until: float) -> list[float]:
-    """Post until the time is over, on one connection; milliseconds of each request."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    headers = {"Authorization": f"Token {token}", "Content-Type": "application/json", "Host": "localhost"}
-    times = []
-    while time.time() < until:
-        body = json.dumps(TICKET | {"requester_email": f"client{number}-{len(times) % 50}@bench.example"})
-        begun = time.perf_counter()
-        connection.request("POST", "/api/v1/tickets/", body, headers)
-        answer = connection.getresponse()
-        content = answer.read()
-        assert answer.status == 201, (answer.status, content[:300])  # noqa: S101 - a bench that measures errors lies
-        times.append((time.perf_counter() - begun) * 1000)
-    return times
 
 
 def run(*, clients: int, seconds: float) -> dict[str, Any]:
@@ -58,10 +39,10 @@ def run(*, clients: int, seconds: float) -> dict[str, Any]:
                     raise
                 time.sleep(0.2)
         pool = get_context("spawn").Pool(clients)
-        pool.starmap(_client, [(port, token, number, time.time() + 2) for number in range(clients)])  # warm-up
+        pool.starmap(post, [(port, token, number, time.time() + 2) for number in range(clients)])  # warm-up
         until = time.time() + seconds
         begun = time.perf_counter()
-        found = pool.starmap(_client, [(port, token, number, until) for number in range(clients)])
+        found = pool.starmap(post, [(port, token, number, until) for number in range(clients)])
         took = time.perf_counter() - begun
         pool.close()
     finally:
