@@ -52,7 +52,7 @@ def open_ticket(
     files: Sequence[messages.NewFile] = (),
     at: datetime | None = None,
 ) -> tuple[Ticket, Message]:
-    """Open a ticket with its first message, which is the requester's, and start its first-response clock.
+    """Open a ticket with its first message, which is the requester's, and start its clocks (`ticket.clocks`).
 
     `by` is the member of staff or integration that opens it; None for mail, where the requester
     does. Raises `Invalid` when subject or text is empty.
@@ -95,7 +95,8 @@ def open_ticket(
         ],
     )
     # Nobody waits for an answer to an automatic mail; that its ticket is work to be done stays true.
-    clocks.begin(ticket, [Clock.RESOLUTION] if automatic else [Clock.FIRST_RESPONSE, Clock.RESOLUTION], at=now)
+    started = [Clock.RESOLUTION] if automatic else [Clock.FIRST_RESPONSE, Clock.RESOLUTION]
+    ticket.clocks = clocks.begin(ticket, started, at=now, first=True)
     TicketEvent.record(ticket, by or requester, "opened", at=now, channel=Channel(channel).label)
     return ticket, message
 

@@ -108,7 +108,9 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
         ticket, _ = actions.open_ticket(
             by=request.user, channel=Channel.API, **data | {"priority": Priority(data["priority"])}
         )
-        return self._answer(ticket.number, status.HTTP_201_CREATED)
+        # As it was just made, clocks and all: whoever opens a ticket sees it.
+        headers = {"ETag": etag(ticket.version)}
+        return Response(TicketSerializer(ticket).data, status=status.HTTP_201_CREATED, headers=headers)
 
     @extend_schema(request=TicketChangeSerializer, responses=TicketSerializer, parameters=[IF_MATCH])
     def partial_update(self, request: ApiRequest, number: str) -> Response:

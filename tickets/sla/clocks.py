@@ -27,8 +27,11 @@ from tickets.sla.rules import RESPONSE_CLOCKS, Rules, Terms, current
 SYSTEM = "Supportdesk"
 
 
-def begin(ticket: Ticket, clocks: Sequence[Clock], *, at: datetime) -> list[SLATimer]:
-    """Start clocks for which a promise holds, at the terms of the ticket; paused at once where its status says so."""
+def begin(ticket: Ticket, clocks: Sequence[Clock], *, at: datetime, first: bool = False) -> list[SLATimer]:
+    """Start clocks for which a promise holds, at the terms of the ticket; paused at once where its status says so.
+
+    `first` says that the ticket has no others, which spares asking for them.
+    """
     rules = current()
     timers, entries = [], []
     for clock in clocks:
@@ -48,7 +51,11 @@ def begin(ticket: Ticket, clocks: Sequence[Clock], *, at: datetime) -> list[SLAT
     for entry in entries:
         entry.timer_id = entry.timer.pk
     ClockEvent.objects.bulk_create(entries)
-    remember_next_due(ticket)
+    if not first:
+        remember_next_due(ticket)
+    elif timers:
+        ticket.due_at = min((timer.due_at for timer in timers if timer.due_at), default=None)
+        ticket.save(update_fields=["due_at"])
     return timers
 
 
