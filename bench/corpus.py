@@ -112,7 +112,7 @@ class Corpus:
             yield (
                 n, 1000 + n, _sentence(dice, 4, 9), status, dice.choices(PRIORITIES, (1, 3, 8, 3))[0], self.tiers[dice.choice((1, 1, 1, 2, 2, 3))],
                 None if status == "new" else dice.choice(self.agents), dice.randint(1, requesters), dice.choice(self.categories), "email", False, 3,
-                created, created + timedelta(hours=1), closed, closed if status == "closed" else None, _sentence(dice, 8, 20), due, [],
+                created, created + timedelta(hours=1), closed, closed if status == "closed" else None, _sentence(dice, 8, 20), due, [], [], "{}",
             )  # fmt: skip
 
     def _messages(self, requesters: int) -> Iterator[tuple[Any, ...]]:
@@ -160,7 +160,7 @@ class Corpus:
 TARGET = 400 * 24 * 3600  # seconds: longer than the corpus is old
 TICKET = (
     "id", "number", "subject", "status", "priority", "tier_id", "assignee_id", "requester_id", "category_id", "channel", "restricted", "version",
-    "created_at", "updated_at", "resolved_at", "closed_at", "snippet", "due_at", "tags",
+    "created_at", "updated_at", "resolved_at", "closed_at", "snippet", "due_at", "tags", "cc", "custom",
 )  # fmt: skip
 MESSAGE = (
     "id",

@@ -21,8 +21,8 @@ LOAD = """
 TRUNCATE tickets_requester, tickets_ticket RESTART IDENTITY CASCADE;
 INSERT INTO tickets_requester (id, email, name, created_at)
 SELECT n, 'requester' || n || '@shop.example', '', now() FROM generate_series(1, 1000) n;
-INSERT INTO tickets_ticket (id, number, subject, status, priority, tier_id, requester_id, channel, tags, restricted, version, created_at, updated_at, snippet, due_at)
-SELECT n, 1000 + n, 'Bench ' || n, 'open', 'normal', %(tier)s, 1 + n %% 1000, 'email', '{}', false, 1, started, started, '', started + %(target)s * interval '1 second'
+INSERT INTO tickets_ticket (id, number, subject, status, priority, tier_id, requester_id, channel, tags, cc, custom, restricted, version, created_at, updated_at, snippet, due_at)
+SELECT n, 1000 + n, 'Bench ' || n, 'open', 'normal', %(tier)s, 1 + n %% 1000, 'email', '{}', '{}', '{}', false, 1, started, started, '', started + %(target)s * interval '1 second'
 FROM (SELECT n, now() - CASE WHEN n <= %(due)s THEN (%(target)s + 1) * interval '1 second' ELSE (n %% 1000) * interval '1 minute' END AS started
       FROM generate_series(1, %(count)s) n) rows;
 INSERT INTO tickets_slatimer (id, ticket_id, clock, policy_id, calendar_version_id, target_seconds, started_at, used_us, running_since, due_at, next_action_at)

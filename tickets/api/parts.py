@@ -50,7 +50,7 @@ class LinkViewSet(DeskViewSet):
         found = queries.with_related(self.request.user, int(number))
         if found is None:
             raise NotFound(f"There is no ticket {number}.")
-        return queries.links(found)
+        return queries.links(self.request.user, found)
 
     @extend_schema(responses=LinkSerializer(many=True))
     def list(self, request: ApiRequest, number: str) -> Response:

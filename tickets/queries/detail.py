@@ -83,7 +83,7 @@ def _visible(user: User, number: int) -> QuerySet[Ticket]:
 def ticket_detail(user: User, number: int) -> Detail:
     """The ticket page's facts."""
     watching = Watcher.objects.filter(ticket=OuterRef("pk"), user=user)
-    row = _visible(user, number).annotate(watched=Exists(watching), **related.arrays(user)).first()
+    row = _visible(user, number).annotate(watched=Exists(watching), **related.ARRAYS).first()
     if row is None:
         raise NotFound(f"There is no ticket {number}.")
     ticket, watched = row, row.watched
@@ -109,7 +109,7 @@ def ticket_detail(user: User, number: int) -> Detail:
         assignees=_assignees(ticket) if can_change or ticket.assignee_id == user.pk else [],
         next_tier=next((tier for tier in tiers if tier.level > ticket.tier.level), None),
         other_tiers=[tier for tier in tiers if tier.pk != ticket.tier_id],
-        links=related.links(row),
+        links=related.links(user, row),
         steps=related.steps(row),
         approvals=related.approvals(row),
         fields=[

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from django.core.paginator import Page, Paginator
@@ -149,7 +149,7 @@ def _group(ticket: Ticket, now: Any) -> tuple[str, str]:
     return ("warn", "Due within the hour") if ticket.due_at <= now + SOON else ("ok", "Later")
 
 
-def in_view(tickets: QuerySet[Ticket], view: str, user: User) -> QuerySet[Ticket]:
+def in_view(tickets: QuerySet[Ticket], view: str, user: User, *, now: datetime | None = None) -> QuerySet[Ticket]:
     """The tickets of a named view, as the navigation and the queue mean it."""
     here = {"status__in": OPEN_STATUSES, "snoozed_until": None}
     if view == "mine":
@@ -159,7 +159,7 @@ def in_view(tickets: QuerySet[Ticket], view: str, user: User) -> QuerySet[Ticket
     if view == "snoozed":
         return tickets.filter(snoozed_until__isnull=False)
     if view == "breaching":  # also snoozed ones: a promise is not put off by looking away
-        return tickets.filter(status__in=OPEN_STATUSES, due_at__lte=timezone.now() + SOON)
+        return tickets.filter(status__in=OPEN_STATUSES, due_at__lte=(now or timezone.now()) + SOON)
     if view == "waiting":
         return tickets.filter(status=Status.WAITING, snoozed_until=None)
     if view == "resolved":
