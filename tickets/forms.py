@@ -63,6 +63,7 @@ class TicketForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         style(self)
+        self.fields["subject"].widget.attrs["data-asks"] = ""  # what is typed there asks for earlier tickets
 
 
 class ContactForm(TicketForm):

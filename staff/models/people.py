@@ -109,10 +109,10 @@ class User(AbstractBaseUser):
         """The reach of this user, read once an instance: one query, none when memberships are prefetched."""
         rows: list[tuple[int, str]] = []
         if self.role == Role.STAFF:
-            memberships = self.memberships.all()
-            if "memberships" not in getattr(self, "_prefetched_objects_cache", {}):
-                memberships = memberships.select_related("tier")
-            rows = [(membership.tier.level, membership.role) for membership in memberships if membership.tier]
+            if "memberships" in getattr(self, "_prefetched_objects_cache", {}):
+                rows = [(each.tier.level, each.role) for each in self.memberships.all() if each.tier]
+            else:
+                rows = list(self.memberships.filter(tier__isnull=False).values_list("tier__level", "role"))
         return Standing(
             role=Role(self.role),
             agent_levels=frozenset(level for level, role in rows if role == MembershipRole.AGENT),

@@ -234,6 +234,80 @@ def test_the_keyboard_alone_does_the_job(desk, sign_in):
     page.keyboard.press("Escape")
 
 
+def test_many_tickets_are_changed_by_keyboard_and_taken_back(desk, sign_in):
+    numbers = [desk.mail(MAIL % (f"Bulk parcel {n}".encode(), f"bulk-{n}".encode()))["ticket"] for n in range(3)]
+    page = sign_in("tier2")
+    page.goto("/tickets/?q=%22bulk+parcel%22")
+    boxes = page.locator(".c-check input[name=numbers]")
+    expect(boxes).to_have_count(3)
+    boxes.nth(0).click()
+    boxes.nth(2).click(modifiers=["Shift"])
+    expect(page.locator("[data-picked]")).to_have_text("3 selected")
+    page.get_by_role("button", name="Clear the selection").click()
+    expect(page.locator(".bulk-bar")).to_be_hidden()
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    expect(page.locator("[data-picked]")).to_have_text("1 selected")
+    page.get_by_role("button", name="All 3 that match").click()
+    expect(page.get_by_role("heading", name="Change 3 tickets")).to_be_visible()
+    page.get_by_label("Add tags").fill("swept")
+    page.get_by_role("button", name="Change 3 tickets").click()
+    expect(page.get_by_text("3 of 3 done, 3 changed")).to_be_visible(timeout=20_000)
+    page.get_by_role("button", name="Take it back").click()
+    expect(page.get_by_text("3 of 3 done, 3 changed")).to_be_visible(timeout=20_000)
+    page.goto(f"/tickets/{numbers[0]}/")
+    expect(page.locator("#timeline")).to_contain_text("took a change back: tags")
+    expect(page.locator("#prop-tags")).to_have_value("")
+
+
+def test_somebody_outside_approves_by_the_link_of_their_mail(desk, sign_in, playwright_chromium):
+    number = desk.mail(MAIL % (b"Needs a yes", b"approve-1"))["ticket"]
+    page = sign_in("tier2")
+    page.goto(f"/tickets/{number}/")
+    page.get_by_text("Ask for approval").click()
+    page.get_by_label("What is to be approved?").fill("Restart it at noon?")
+    page.get_by_label("Their address").fill("boss@nova-beauty.example")
+    # What is being written stays when another act brings the side anew.
+    page.locator("#new-step").fill("Tell the hub")
+    page.get_by_role("button", name="Watch", exact=True).click()
+    expect(page.get_by_role("button", name="Stop watching")).to_be_visible()
+    expect(page.locator("#new-step")).to_have_value("Tell the hub")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator(".approvals")).to_contain_text("Restart it at noon?")
+    files = desk.data / "outbox"
+    letter = wait_for(
+        lambda: [t for f in files.glob("*.log") if "/approve/" in (t := f.read_text().replace("=\n", ""))]
+    )[0]
+    path = re.search(r"/approve/\d+/\w+/", letter)[0]
+    outside = playwright_chromium.new_context(base_url=desk.url).new_page()
+    outside.goto(path)
+    outside.get_by_label("Comment").fill("Go on.")
+    outside.get_by_role("button", name="Approve").click()
+    expect(outside.get_by_text("Approved")).to_be_visible()
+    expect(page.locator(".approvals")).to_contain_text("Approved", timeout=20_000)
+    outside.context.close()
+
+
+def test_a_call_is_written_down_beside_the_earlier_tickets(desk, sign_in):
+    number = desk.mail(MAIL % (b"Label printer is dead", b"call-1"))["ticket"]
+    page = sign_in("tier2")
+    page.keyboard.press("p")
+    page.wait_for_url("**/tickets/intake/")
+    page.get_by_label("Requester’s email").type("nova-beauty", delay=20)
+    page.get_by_role("button", name="sofia@nova-beauty.example").click()
+    expect(page.get_by_label("Requester’s email")).to_have_value("sofia@nova-beauty.example")
+    page.get_by_label("About").fill("Printer of labels dead")
+    expect(page.locator("#earlier")).to_contain_text("Alike")
+    page.get_by_label(f"Belongs to {number}").check()
+    page.get_by_label("About").fill("Printer of labels is dead")
+    page.wait_for_timeout(1200)
+    expect(page.get_by_label(f"Belongs to {number}")).to_be_checked()
+    page.get_by_label("What is said").fill("It beeps three times.")
+    page.get_by_role("button", name="Keep it").click()
+    page.wait_for_url(f"**/tickets/{number}/")
+    expect(page.locator("#timeline")).to_contain_text("wrote this down from a phone contact of")
+
+
 PAGES = [
     "/tickets/", "/tickets/?view=all", "/tickets/?q=qqqq", "/tickets/1001/", "/tickets/new/", "/settings/promises/", "/settings/promises/policies/1/", "/settings/calendars/business-hours/", "/notifications/", "/audit/", "/tickets/?q=is:nonsense", "/runbooks/", "/runbooks/kill-idle-connections/",
     "/runs/", "/knowledge/", "/knowledge/?q=connection", "/knowledge/?q=qqqqzzzz", "/knowledge/database-connection-pool-exhausted/",

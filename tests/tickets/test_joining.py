@@ -200,3 +200,31 @@ def test_merges_in_both_directions_with_mail_in_between_lose_and_double_nothing(
     assert Message.objects.count() == 12
     assert sorted(texts(one)) == ["One", *[f"To one {n}" for n in range(5)]]
     assert sorted(texts(two)) == [*[f"To two {n}" for n in range(5)], "Two"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_people_escalate_at_once_while_mail_comes_in_and_it_moves_once(db):
+    guide.load()
+    people, one = [agent(1), agent(1)], ticket(1, text="One")
+
+    def run(move) -> bool:
+        try:
+            move()
+            return True
+        except DeskError:
+            return False
+        finally:
+            connections.close_all()
+
+    moves = [lambda p=p: actions.escalate(number=one.number, by=p, handover=f"Tried by {p.pk}") for p in people]
+    moves += [lambda n=n: wrote(one, f"Mail {n}") for n in range(6)]
+    moves += [lambda: actions.note(number=one.number, by=people[0], text="A note")]
+    with ThreadPoolExecutor(6) as pool:
+        done = list(pool.map(run, moves))
+    assert sum(done[:2]) == 1  # the second one is told that it is with tier 2 already
+    assert all(done[2:])
+    assert fresh(one).tier.level == 2
+    assert one.handovers.count() == 1
+    requester = one.messages.filter(kind="requester").values_list("text", flat=True)
+    assert sorted(requester) == [*[f"Mail {n}" for n in range(6)], "One"]
+    assert one.timers.filter(clock="tier_response", stopped_at=None).count() == 1

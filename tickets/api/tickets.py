@@ -9,7 +9,6 @@ from rest_framework import mixins, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from staff.models import Tier
 from supportdesk.api import IDEMPOTENCY_KEY, IF_MATCH, ApiRequest, DeskViewSet, etag, if_match
 from tickets import actions, queries, recipe
 from tickets.api.serializers import (
@@ -104,7 +103,8 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
         serializer = NewTicketSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         data: dict[str, Any] = dict(serializer.validated_data)
-        data.setdefault("tier", Tier.objects.first())
+        if "tier" not in data:
+            data["tier"] = queries.first_tier()
         ticket, _ = actions.open_ticket(
             by=request.user, channel=Channel.API, **data | {"priority": Priority(data["priority"])}
         )
@@ -202,7 +202,7 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
         channel, text, seconds = Channel(data.pop("channel")), data.pop("text"), data.pop("seconds")
         number = data.pop("number", None)
         if number is None:
-            data = {"tier": Tier.objects.first(), **data, "priority": Priority(data["priority"])}
+            data = {"tier": queries.first_tier(), **data, "priority": Priority(data["priority"])}
         ticket = actions.log_contact(
             by=request.user, channel=channel, text=text, seconds=seconds, number=number, **({} if number else data)
         )
