@@ -13,7 +13,6 @@ from tickets.models import Priority, Status
 _DURATION = re.compile(r"(\d{1,5})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 ROUND_ROBIN, LEAST_LOADED, NOBODY = "round_robin", "least_loaded", "nobody"
-AUDIENCES = ("assignee", "watchers", "tier", "leads")
 
 
 def duration(text: str) -> timedelta:

@@ -6,7 +6,7 @@ from tickets.actions.bulk import start as start_bulk
 from tickets.actions.bulk import stop as stop_bulk
 from tickets.actions.bulk import undo as undo_bulk
 from tickets.actions.conversation import log_contact, note, receive, reply
-from tickets.actions.erasure import delete_retention, erase_requester, save_retention, sweep_retention
+from tickets.actions.erasure import erase_requester, save_retention, sweep_retention
 from tickets.actions.exports import export_requester
 from tickets.actions.fields import save_field, set_custom
 from tickets.actions.imports import import_tickets
@@ -55,7 +55,6 @@ __all__ = [
     "decide_by_link",
     "delete_policy",
     "delete_recurrence",
-    "delete_retention",
     "delete_rule",
     "erase_requester",
     "escalate",

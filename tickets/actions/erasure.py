@@ -284,16 +284,6 @@ def _shown(policy: RetentionPolicy) -> dict[str, Any]:
     return {name: getattr(policy, name) for name in ("name", "days", "query", "active")}
 
 
-@transaction.atomic
-def delete_retention(*, pk: int, by: User) -> None:
-    check_is_administrator(by)
-    policy = RetentionPolicy.objects.filter(pk=pk).first()
-    if policy is None:
-        raise NotFound("There is no such policy.")
-    staff.audit(by=by, action="retention.deleted", thing=f"retention {policy}", before=_shown(policy))
-    policy.delete()
-
-
 def due(policy: RetentionPolicy) -> QuerySet[Ticket]:
     """The closed tickets whose time is over; raises `QueryError`."""
     moment = timezone.now() - timedelta(days=policy.days)

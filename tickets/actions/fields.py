@@ -9,7 +9,7 @@ from django.db import transaction
 from staff import actions as staff
 from staff.models import User
 from staff.policies import check_is_administrator
-from supportdesk.errors import Invalid, NotFound
+from supportdesk.errors import Invalid
 from supportdesk.text import one_line
 from tickets import policies
 from tickets.actions._values import checked
@@ -91,10 +91,3 @@ def shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "nothing", True: "yes", False: "no"}[value]
     return str(value)
-
-
-def find_field(slug: str) -> CustomField:
-    field = CustomField.objects.prefetch_related("categories").filter(slug=slug).first()
-    if field is None:
-        raise NotFound("There is no such field.")
-    return field

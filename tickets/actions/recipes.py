@@ -46,7 +46,7 @@ class Applied:
 
     @property
     def changed(self) -> bool:
-        return bool(self.events)
+        return bool(self.events or self.was.get("watchers"))
 
 
 @transaction.atomic
