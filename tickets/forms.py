@@ -20,6 +20,7 @@ from tickets.models import (
     Category,
     Channel,
     Clock,
+    CustomField,
     FieldKind,
     Organization,
     Priority,
@@ -30,6 +31,7 @@ from tickets.models import (
     Status,
 )
 from tickets.recipe import Recipe
+from tickets.sla import rules
 
 
 def style(form: forms.Form) -> None:
@@ -42,6 +44,19 @@ def style(form: forms.Form) -> None:
     }
     for field in form.fields.values():
         field.widget.attrs["class"] = kinds.get(type(field.widget), "input")
+
+
+def _custom_field(field: CustomField) -> forms.Field:
+    """A custom field on a form; its value is read where it is kept, by `read_value`."""
+    wanted = ", ".join(category.name for category in field.categories.all())
+    hint = " ".join(filter(None, (field.help_text, f"For {wanted}." if wanted else "")))
+    if field.kind == FieldKind.CHECKBOX:
+        return forms.BooleanField(required=False, label=field.label, help_text=hint)
+    if field.kind == FieldKind.CHOICE:
+        choices = [("", "None yet"), *((choice, choice) for choice in field.choices)]
+        return forms.ChoiceField(choices=choices, required=False, label=field.label, help_text=hint)
+    widget = forms.DateInput(attrs={"type": "date"}) if field.kind == FieldKind.DATE else forms.TextInput
+    return forms.CharField(required=False, max_length=500, label=field.label, help_text=hint, widget=widget)
 
 
 class TicketForm(forms.Form):
@@ -59,11 +74,27 @@ class TicketForm(forms.Form):
     category = forms.ModelChoiceField(
         Category.objects.all(), required=False, empty_label="None yet", to_field_name="slug"
     )
+    tags = forms.CharField(required=False, max_length=1300, help_text="Apart by spaces.")
+    cc = forms.CharField(required=False, max_length=5000, label="Copies to", help_text="Addresses, apart by commas.")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for field in rules.current().fields:
+            self.fields[f"custom-{field.slug}"] = _custom_field(field)
         style(self)
         self.fields["subject"].widget.attrs["data-asks"] = ""  # what is typed there asks for earlier tickets
+
+    def custom_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in self.fields if name.startswith("custom-")]
+
+    def new_ticket(self) -> dict[str, Any]:
+        """What `open_ticket` takes, from the filled-in form."""
+        data = {name: value for name, value in self.cleaned_data.items() if not name.startswith("custom-")}
+        typed = {name.removeprefix("custom-"): self.cleaned_data[name] for name in self.fields if "custom-" in name}
+        data["custom"] = {slug: value for slug, value in typed.items() if value not in ("", None, False)}
+        data["priority"] = Priority(data["priority"])
+        data["tags"], data["cc"] = tags(data), addresses(data, "cc")
+        return data
 
 
 class ContactForm(TicketForm):
@@ -84,7 +115,8 @@ class ContactForm(TicketForm):
 
 def refuse(form: forms.Form, error: Invalid) -> None:
     """Mark what an action refused at its fields; what belongs to none stands at the top."""
-    known = {name: texts for name, texts in error.fields.items() if name in form.fields}
+    named = {name.replace("custom.", "custom-"): texts for name, texts in error.fields.items()}
+    known = {name: texts for name, texts in named.items() if name in form.fields}
     for name, texts in known.items():
         form.add_error(name, texts)
     if len(known) < max(1, len(error.fields)):

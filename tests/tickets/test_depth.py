@@ -318,3 +318,23 @@ def test_pages_do_it_all_without_javascript(tier1, administrator, order, browser
     assert Message.objects.filter(ticket=one).count() == 1
     assert TicketEvent.objects.filter(ticket=one).count() == 7
     assert Status(one.status) == Status.NEW
+
+
+def test_a_new_ticket_has_tags_copies_and_custom_fields_from_its_form(tier1, administrator, order, browser_of):
+    database = Category.objects.get(slug="database")
+    actions.save_field(by=administrator, slug="f", label="F", kind=FieldKind.DATE, categories=[database])
+    data = {
+        "requester_email": "a@b.example", "subject": "s", "text": "My long text", "tier": "1", "priority": "normal", "channel": "web",
+        "tags": "vip, lost", "cc": "c@b.example", "custom-order": "12",
+    }  # fmt: skip
+    browser = browser_of(tier1)
+    assert "For Database issues." in browser.get("/tickets/new/").content.decode()
+    for wrong, words in (({"custom-order": "twelve"}, "Write a number"), ({"custom-f": "2026-01-01"}, "no such field"), ({"cc": "x"}, "not an address")):  # fmt: skip
+        answer = browser.post("/tickets/new/", data | wrong)
+        assert answer.status_code == 422
+        assert words in answer.content.decode()
+        assert "My long text" in answer.content.decode()
+    assert not Ticket.objects.exists()
+    browser.post("/tickets/new/", data)
+    made = Ticket.objects.get()
+    assert (made.tags, made.cc, made.custom) == (["lost", "vip"], ["c@b.example"], {"order": 12})

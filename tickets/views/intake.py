@@ -6,11 +6,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from staff.requests import DeskRequest
+from supportdesk.errors import Invalid
 from tickets import actions, forms, queries
-from tickets.models import Channel, Priority
+from tickets.models import Channel
 from tickets.policies import check_can_open
-
-_NEW = ("requester_email", "requester_name", "subject", "tier", "category")
 
 
 @require_http_methods(["GET", "POST"])
@@ -19,17 +18,15 @@ def intake(request: DeskRequest) -> HttpResponse:
     check_can_open(request.user)
     form = forms.ContactForm(request.POST or None, initial={"channel": request.GET.get("channel", Channel.PHONE)})
     if request.method == "POST" and form.is_valid() and _is_theirs(request, form):
-        data = form.cleaned_data
-        ticket = actions.log_contact(
-            by=request.user,
-            channel=Channel(data["channel"]),
-            text=data["text"],
-            seconds=data["seconds"] or 0,
-            number=data["number"],
-            **{} if data["number"] else {name: data[name] for name in _NEW} | {"priority": Priority(data["priority"])},
-        )
-        messages.success(request, f"Kept on ticket {ticket.number}.")
-        return redirect("tickets:detail", ticket.number)
+        data = form.new_ticket()
+        own = {name: data.pop(name) for name in ("channel", "text", "seconds", "number")}
+        own |= {"channel": Channel(own["channel"]), "seconds": own["seconds"] or 0}
+        try:
+            ticket = actions.log_contact(by=request.user, **own, **{} if own["number"] else data)
+            messages.success(request, f"Kept on ticket {ticket.number}.")
+            return redirect("tickets:detail", ticket.number)
+        except Invalid as refused:
+            forms.refuse(form, refused)
     context = {"form": form, **_beside(request)}
     return render(request, "tickets/intake.html", context, status=422 if form.is_bound else 200)
 

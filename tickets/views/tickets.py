@@ -87,11 +87,12 @@ def new(request: DeskRequest) -> HttpResponse:
     check_can_open(request.user)
     form = forms.TicketForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        ticket, _ = actions.open_ticket(
-            by=request.user, **form.cleaned_data | {"priority": Priority(form.cleaned_data["priority"])}
-        )
-        messages.success(request, f"Ticket {ticket.number} is open.")
-        return redirect("tickets:detail", ticket.number)
+        try:
+            ticket, _ = actions.open_ticket(by=request.user, **form.new_ticket())
+            messages.success(request, f"Ticket {ticket.number} is open.")
+            return redirect("tickets:detail", ticket.number)
+        except Invalid as refused:
+            forms.refuse(form, refused)
     return render(request, "tickets/new.html", {"form": form}, status=422 if form.is_bound else 200)
 
 
