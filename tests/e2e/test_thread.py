@@ -213,6 +213,7 @@ def test_the_keyboard_alone_does_the_job(desk, sign_in):
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Only keys")
+    page.wait_for_load_state()  # the heading stands before the keys listen
     page.keyboard.press("t")
     expect(page.get_by_label("Status")).to_have_value("open")
     page.keyboard.press("n")
