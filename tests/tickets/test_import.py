@@ -9,7 +9,6 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from supportdesk.outbox import OutboxItem
-from tests.factories import agent
 from tickets.models import Attachment, ImportedTicket, OutboundEmail, Priority, Status, Ticket
 
 CSV = """\
@@ -257,4 +256,3 @@ def test_an_interrupted_import_goes_on_where_it_was(tmp_path, db, monkeypatch):
     monkeypatch.undo()
     assert take_over(path, "csv") == {"made": 6, "known": 4, "wrong": []}
     assert Ticket.objects.count() == 10
-    assert agent(1).pk

@@ -180,6 +180,15 @@ def test_who_writes_again_after_an_erasure_is_somebody_new(everything, administr
     assert made.requester_id != one.requester_id
 
 
+def test_an_erased_mail_does_not_come_back_with_a_second_delivery(everything, administrator):
+    one, _ = everything
+    actions.erase_requester(requester_id=one.requester_id, by=administrator)
+    again = incoming.store(MAIL % b"1", mailbox=Mailbox.objects.first())
+    again.refresh_from_db()
+    assert (again.state, bytes(again.raw)) == ("duplicate", b"")
+    assert anywhere("xylophone77") == []
+
+
 def test_the_pages_ask_for_the_address_before_they_erase(everything, administrator, browser_of):
     one, _ = everything
     browser, url = browser_of(administrator), f"/requesters/{one.requester_id}/"

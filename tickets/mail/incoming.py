@@ -61,7 +61,7 @@ def store(raw: bytes, *, mailbox: Mailbox) -> InboundEmail:
         first = InboundEmail.objects.exclude(state=InboundState.DUPLICATE).get(content_hash=content_hash)
         return InboundEmail.objects.create(
             mailbox=mailbox,
-            raw=raw,
+            raw=raw if first.raw else b"",  # what was erased does not come back with a second delivery
             content_hash=content_hash,
             rfc_id=first.rfc_id,
             state=InboundState.DUPLICATE,
