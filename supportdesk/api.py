@@ -2,15 +2,18 @@
 
 import hashlib
 import json
+from functools import cache
 from typing import Any
 
 from django.db import DataError, transaction
 from django.http import Http404
+from drf_spectacular.contrib.knox_auth_token import KnoxTokenScheme
 from drf_spectacular.utils import OpenApiParameter
 from drf_standardized_errors.handler import ExceptionHandler
 from rest_framework import exceptions, permissions, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 
 from supportdesk.errors import Conflict, DeskError, Invalid, NotFound
 from supportdesk.models import IdempotentAnswer
@@ -54,6 +57,12 @@ def _sentence(error: DeskError) -> str:
     if isinstance(error, Conflict) and error.changes:
         return f"{error} Changed meanwhile: {'; '.join(error.changes)}."
     return str(error)
+
+
+class TokenScheme(KnoxTokenScheme):
+    """What the OpenAPI schema says of tokens."""
+
+    target_class = "supportdesk.tokens.TokenAuthentication"
 
 
 class Scope(permissions.BasePermission):
@@ -124,6 +133,17 @@ class DeskViewSet(viewsets.GenericViewSet):
 class _Replayed(Exception):
     def __init__(self, answer: IdempotentAnswer) -> None:
         self.answer = answer
+
+
+@cache
+def _reader(kind: type[Serializer]) -> Serializer:
+    return kind()
+
+
+def represent(kind: type[Serializer], obj: Any) -> dict[str, Any]:
+    """One object as a serializer without context shows it; its fields, made once, cost more than the answer."""
+    shown: dict[str, Any] = _reader(kind).to_representation(obj)
+    return shown
 
 
 def etag(version: int) -> str:

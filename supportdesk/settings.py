@@ -288,7 +288,7 @@ DEFAULT_FROM_EMAIL = _read(env.str, "DESK_MAIL_FROM", "Support <support@example.
 # ---------------------------------------------------------------------- API
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "knox.auth.TokenAuthentication",
+        "supportdesk.tokens.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

@@ -11,7 +11,7 @@ from staff.models import Tier
 from tests.factories import agent, ticket
 from tickets import actions
 from tickets.models import Channel, Organization, Priority, Ticket, TicketText
-from tickets.queries import Filters, picked, queue, understand
+from tickets.queries import Filters, picked, queue, search, understand
 from tickets.query.language import All, Any, Filter, Not, QueryError, Word, parse
 
 
@@ -206,6 +206,26 @@ def test_a_changed_subject_is_found_by_its_new_words_only(desk, tier2):
 def test_a_restricted_ticket_is_not_found(desk, tier1):
     Ticket.objects.filter(number=desk["orders"]).update(restricted=True)
     assert desk["orders"] not in {row.number for row in queue(tier1, Filters.read({"q": "stuck"})).page}
+
+
+@pytest.mark.parametrize("few", [0, 2_500], ids=["in windows", "at once"])
+def test_words_alone_find_what_the_reader_may_see_and_nothing_else(desk, tier1, few, monkeypatch):
+    monkeypatch.setattr(search, "_FEW", few)
+    words = Filters.read({"q": "stuck", "view": "all"})
+    assert desk["orders"] in {row.number for row in queue(tier1, words).page}
+    Ticket.objects.filter(number=desk["orders"]).update(restricted=True)
+    assert desk["orders"] not in {row.number for row in queue(tier1, words).page}
+    Ticket.objects.filter(number=desk["orders"]).update(assignee=tier1)
+    assert desk["orders"] in {row.number for row in queue(tier1, words).page}
+
+
+def test_what_is_hidden_is_all_that_is_not_visible(desk, tier1, lead, administrator, auditor, integration):
+    Ticket.objects.filter(number=desk["orders"]).update(restricted=True)
+    Ticket.objects.filter(number=desk["printer"]).update(restricted=True, assignee=tier1)
+    for user in (tier1, lead, administrator, auditor, integration):
+        seen, hidden = Ticket.objects.visible_to(user), Ticket.objects.hidden_from(user)
+        assert {*seen} | {*hidden} == {*Ticket.objects.all()}
+        assert not {*seen} & {*hidden}
 
 
 def test_a_query_that_names_a_status_is_not_narrowed_to_the_open_ones(desk, tier2):

@@ -27,7 +27,7 @@ from tickets.models import (
     TicketEvent,
 )
 from tickets.models import text as words
-from tickets.sla import clocks
+from tickets.sla import clocks, rules
 
 
 @transaction.atomic
@@ -37,7 +37,7 @@ def open_ticket(
     requester_email: str,
     subject: str,
     text: str,
-    tier: Tier,
+    tier: Tier | None = None,
     requester_name: str = "",
     priority: Priority = Priority.NORMAL,
     category: Category | None = None,
@@ -55,7 +55,7 @@ def open_ticket(
     """Open a ticket with its first message, which is the requester's, and start its clocks (`ticket.clocks`).
 
     `by` is the member of staff or integration that opens it; None for mail, where the requester
-    does. Raises `Invalid` when subject or text is empty.
+    does. Without a tier it goes to the first. Raises `Invalid` when subject or text is empty.
     """
     if by is not None:
         policies.check_can_open(by)
@@ -64,10 +64,11 @@ def open_ticket(
     if missing and by is not None:
         raise Invalid("A ticket needs a subject and a text.", fields=missing)
     requester = find_requester(requester_email, requester_name)
-    ticket = new_ticket(
+    in_force = rules.current()
+    ticket = Ticket(
         subject=subject or "(no subject)",
         priority=priority,
-        tier=tier,
+        tier=tier or in_force.tiers[0],
         requester=requester,
         category=category,
         channel=channel,
@@ -75,8 +76,14 @@ def open_ticket(
         cc=values.copies(cc, requester.email),
         custom=values.custom(category, custom or {}),
         created_at=now,
+        updated_at=now,
         snippet=one_line(text),
     )
+    # Nobody waits for an answer to an automatic mail; that its ticket is work to be done stays true.
+    started = [Clock.RESOLUTION] if automatic else [Clock.FIRST_RESPONSE, Clock.RESOLUTION]
+    ticket.clocks = clocks.plan(ticket, started, in_force, at=now)
+    ticket.due_at = min((timer.due_at for timer in ticket.clocks if timer.due_at), default=None)
+    ticket.save(force_insert=True)
     message = messages.add(
         ticket,
         kind=MessageKind.REQUESTER,
@@ -94,9 +101,7 @@ def open_ticket(
             (words.REQUESTER, words.who(requester.name, requester.email)),
         ],
     )
-    # Nobody waits for an answer to an automatic mail; that its ticket is work to be done stays true.
-    started = [Clock.RESOLUTION] if automatic else [Clock.FIRST_RESPONSE, Clock.RESOLUTION]
-    ticket.clocks = clocks.begin(ticket, started, at=now, first=True)
+    clocks.write(ticket.clocks)
     TicketEvent.record(ticket, by or requester, "opened", at=now, channel=Channel(channel).label)
     return ticket, message
 
@@ -119,7 +124,7 @@ def find_requester(email: str, name: str = "") -> Requester:
         domain = email.rpartition("@")[2]
         organization = Organization.objects.filter(domains__contains=[domain]).first()
         defaults = {"name": one_line(name), "organization": organization}
-        requester, _ = Requester.objects.get_or_create(email=email, defaults=defaults)
+        requester, _ = Requester.objects.of_address(email).get_or_create(email=email, defaults=defaults)
     if name and not requester.name:
         requester.name = one_line(name)
         # Where another mail of theirs comes in at the same moment, a later one brings the name.

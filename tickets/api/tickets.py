@@ -9,7 +9,7 @@ from rest_framework import mixins, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from supportdesk.api import IDEMPOTENCY_KEY, IF_MATCH, ApiRequest, DeskViewSet, etag, if_match
+from supportdesk.api import IDEMPOTENCY_KEY, IF_MATCH, ApiRequest, DeskViewSet, etag, if_match, represent
 from tickets import actions, queries, recipe
 from tickets.api.serializers import (
     BulkSerializer,
@@ -77,7 +77,7 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
         if ticket is None:  # the change took it out of the caller's sight
             return Response(status=status.HTTP_204_NO_CONTENT)
         queries.bring_up_to_date([ticket])
-        return Response(TicketSerializer(ticket).data, status=code, headers={"ETag": etag(ticket.version)})
+        return Response(represent(TicketSerializer, ticket), status=code, headers={"ETag": etag(ticket.version)})
 
     def paginate_queryset(self, queryset: Any) -> Any:
         """A page of tickets, their clocks by the rules in force."""
@@ -103,14 +103,12 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
         serializer = NewTicketSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         data: dict[str, Any] = dict(serializer.validated_data)
-        if "tier" not in data:
-            data["tier"] = queries.first_tier()
         ticket, _ = actions.open_ticket(
             by=request.user, channel=Channel.API, **data | {"priority": Priority(data["priority"])}
         )
         # As it was just made, clocks and all: whoever opens a ticket sees it.
         headers = {"ETag": etag(ticket.version)}
-        return Response(TicketSerializer(ticket).data, status=status.HTTP_201_CREATED, headers=headers)
+        return Response(represent(TicketSerializer, ticket), status=status.HTTP_201_CREATED, headers=headers)
 
     @extend_schema(request=TicketChangeSerializer, responses=TicketSerializer, parameters=[IF_MATCH])
     def partial_update(self, request: ApiRequest, number: str) -> Response:
@@ -202,7 +200,7 @@ class TicketViewSet(mixins.ListModelMixin, DeskViewSet):
         channel, text, seconds = Channel(data.pop("channel")), data.pop("text"), data.pop("seconds")
         number = data.pop("number", None)
         if number is None:
-            data = {"tier": queries.first_tier(), **data, "priority": Priority(data["priority"])}
+            data = {**data, "priority": Priority(data["priority"])}
         ticket = actions.log_contact(
             by=request.user, channel=channel, text=text, seconds=seconds, number=number, **({} if number else data)
         )

@@ -118,11 +118,11 @@ class TicketEvent(models.Model):
             version=ticket.version,
             at=at or timezone.now(),
         )
-        events.publish(f"ticket.{ticket.number}", kind, cursor=event.pk)
+        known = {} if ticket.restricted else {"number": ticket.number}
+        news = {"kind": kind, "cursor": event.pk}
+        events.publish_all((f"ticket.{ticket.number}", news), ("queue", news | known))
         if not (isinstance(by, User) and by.is_automation):
             cls.let_rules_hear([event])
-        known = {} if ticket.restricted else {"number": ticket.number}
-        events.publish("queue", kind, cursor=event.pk, **known)
         return event
 
     @classmethod

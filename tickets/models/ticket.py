@@ -133,6 +133,16 @@ class TicketQuerySet(models.QuerySet["Ticket"]):
             mine |= Q(tier__in=Tier.objects.filter(level__in=standing.lead_levels).values("pk"))
         return self.filter(mine)
 
+    def hidden_from(self, user: User) -> Self:
+        """The complement of `visible_to`: for who sees tickets at all, some of the restricted ones."""
+        seen = Ticket.objects.visible_to(user)
+        standing = user.standing
+        if standing.is_administrator or standing.reads_only:
+            return self.none()
+        if standing.is_integration or standing.level:
+            return self.filter(restricted=True).exclude(pk__in=seen.filter(restricted=True).values("pk"))
+        return self
+
     def halves_visible_to(self, user: User) -> tuple[Self, Self]:
         """What the user may see in two sets without overlap: all that is not restricted, and the restricted rest.
 

@@ -1,7 +1,7 @@
 """What the pages and endpoints of tickets show."""
 
 from tickets.queries.automation import recurrences, rule_initial, rule_log, rules
-from tickets.queries.clocks import bring_up_to_date, explained, first_tier
+from tickets.queries.clocks import bring_up_to_date, explained
 from tickets.queries.cursors import queue_cursor, ticket_cursor
 from tickets.queries.detail import Detail, ticket_detail, ticket_for
 from tickets.queries.directory import (
@@ -47,7 +47,6 @@ __all__ = [
     "explained",
     "field_initial",
     "fields",
-    "first_tier",
     "job_rows",
     "jobs_of",
     "links",

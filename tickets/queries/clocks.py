@@ -8,7 +8,7 @@ from django.db.models import Prefetch
 from django.utils import timezone
 
 from staff.calendars import business_time
-from staff.models import CalendarVersion, Tier
+from staff.models import CalendarVersion
 from tickets.models import SLATimer, Ticket
 from tickets.sla import clocks, rules
 from tickets.sla.replay import replay
@@ -50,11 +50,6 @@ def _preview(timer: SLATimer, ticket: Ticket, in_force: rules.Rules) -> None:
     """What the recomputation will make of the clock, in memory."""
     clocks.follow(timer, ticket, in_force, at=in_force.edited_at, reason="The promises were edited", save=False)
     clocks.store(timer, in_force)
-
-
-def first_tier() -> Tier:
-    """Where a ticket goes that names no tier."""
-    return rules.current().tiers[0]
 
 
 def explained(ticket: Ticket, *, now: datetime | None = None) -> list[Explained]:

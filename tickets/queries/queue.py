@@ -218,20 +218,30 @@ def _filtered(
     return search.picked(tickets, user, asked)
 
 
+def _narrows(filters: Filters) -> bool:
+    """Whether the filters beside the search box leave tickets out."""
+    return filters.view != "all" or any((filters.tier, filters.status, filters.priority, filters.assignee))
+
+
 def _found(user: User, filters: Filters, asked: search.Asked, tickets: QuerySet[Ticket], page: int | str) -> QueuePage:
     """A page of a search for words: the best of the newest matches, or those in another order."""
     assert asked.words is not None  # noqa: S101 - asked by the caller
-    rest = _filtered(Ticket.objects.visible_to(user), user, filters, search.without_required(user, asked), asked.node)
-    keys = search.newest(tickets, rest, asked)
-    capped, keys = len(keys) > search.MOST_MATCHES, keys[: search.MOST_MATCHES]
+    rest = search.without_required(user, asked)
+    if asked.required is not None and rest.node is None and not _narrows(filters):
+        matches = search.newest_by_words(Ticket.objects.hidden_from(user), asked.required)
+    else:
+        matches = search.newest(
+            tickets, _filtered(Ticket.objects.visible_to(user), user, filters, rest, asked.node), asked
+        )
+    capped, keys = len(matches.keys) > search.MOST_MATCHES, matches.keys[: search.MOST_MATCHES]
     sort = filters.sort or "relevance"
     paginator = Paginator(keys, filters.size)
     shown = paginator.get_page(page)
     start = (shown.number - 1) * filters.size
     if sort == "relevance":
-        wanted = search.by_relevance(keys, asked.words, start=start, size=filters.size)
+        wanted = search.by_relevance(matches, asked.words, start=start, size=filters.size)
     else:
-        ordered = Ticket.objects.filter(pk__in=search.these(keys)).order_by(*SORTS[sort])
+        ordered = Ticket.objects.filter(search.these(Ticket, keys)).order_by(*SORTS[sort])
         wanted = list(ordered.values_list("pk", flat=True)[start : start + filters.size])
     rows = {ticket.pk: ticket for ticket in _as_rows(Ticket.objects.filter(pk__in=wanted))}
     found = [rows[pk] for pk in wanted if pk in rows]

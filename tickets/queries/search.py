@@ -1,11 +1,11 @@
 """Find tickets by words among very many: the newest ten thousand matches, then the best of those."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.postgres.search import SearchHeadline, SearchQuery, SearchRank, SearchVector
-from django.db.models import F, Func, QuerySet, TextField, Value
+from django.db.models import BooleanField, Exists, F, Func, Model, OuterRef, QuerySet, TextField, Value
 from django.db.models.expressions import RawSQL
 
 from staff.models import User
@@ -17,7 +17,7 @@ from tickets.query.language import Node, parse
 
 MOST_MATCHES = 10_000
 _WEIGHTS = [0.15, 0.3, 0.5, 1.0]  # of D (notes), C (replies), B (requester), A (subject)
-_FEW = 5_000  # tickets that hold a word: so many are looked at one by one
+_FEW = 2_500  # tickets that hold a word: so many are looked at one by one
 _FIRST_WINDOW = 16_384
 
 
@@ -46,38 +46,71 @@ def without_required(user: User, asked: Asked) -> Asked:
     return Asked(rest_of(asked.node), None, None) if can_read_notes(user) else asked
 
 
-def these(keys: Sequence[int]) -> RawSQL:
-    """Very many keys as one parameter: a list of ten thousand literals takes longer to read than to look up."""
-    return RawSQL("SELECT unnest(%s::bigint[])", [list(keys)])
+def these(model: type[Model], keys: Sequence[int]) -> RawSQL:
+    """The rows of these keys, as one parameter: ten thousand literals take longer to read than to look up."""
+    column = f'"{model._meta.db_table}"."{model._meta.pk.column}"'
+    return RawSQL(f"{column} = ANY(%s::bigint[])", [list(keys)], output_field=BooleanField())  # noqa: S611 - a column of ours
 
 
-def newest(tickets: QuerySet[Ticket], rest: QuerySet[Ticket], asked: Asked, *, most: int = MOST_MATCHES) -> list[int]:
-    """Primary keys of the newest matches, newest first, one more than `most` where there are more.
+@dataclass(frozen=True)
+class Found:
+    """Primary keys of matches, newest first; with their ranks where these are known already."""
 
-    `rest` is the same set without the words that every match holds. Words that few tickets hold are looked up first, and the other conditions are put to those
-    tickets alone. Else it goes back in windows of keys, each twice as wide: a common word is found
-    often enough in the first ones.
+    keys: list[int]
+    ranks: dict[int, float] | None = None
+
+
+def newest(tickets: QuerySet[Ticket], rest: QuerySet[Ticket], asked: Asked, *, most: int = MOST_MATCHES) -> Found:
+    """The newest matches, newest first, one more than `most` where there are more.
+
+    `rest` is the same set without the words that every match holds. Words that few tickets hold are
+    looked up first, and the other conditions are put to those tickets alone. Else it goes back in windows.
     """
     if asked.required is not None:
         holding = list(TicketText.objects.filter(search=asked.required).values_list("pk", flat=True)[: _FEW + 1])
         if len(holding) <= _FEW:
-            keys = rest.filter(pk__in=these(holding)).order_by().values_list("pk", flat=True)
-            return sorted(keys, reverse=True)[: most + 1]
+            keys = rest.filter(these(Ticket, holding)).order_by().values_list("pk", flat=True)
+            return Found(sorted(keys, reverse=True))
+    return Found(_in_windows(lambda low, high: tickets.filter(pk__gt=low, pk__lte=high), most))
+
+
+def newest_by_words(hidden: QuerySet[Ticket], words: SearchQuery, *, most: int = MOST_MATCHES) -> Found:
+    """The same for who asks for words and nothing else, from the words alone: joining each match with its ticket costs more.
+
+    `hidden` are the few tickets that the reader may not see.
+    """
+    seen = TicketText.objects.filter(~Exists(hidden.filter(pk=OuterRef("pk"))), search=words)
+    # A word that few tickets hold is ranked while its tickets are looked at.
+    ranks = dict(seen.annotate(rank=_rank(words)).values_list("pk", "rank")[: _FEW + 1])
+    if len(ranks) <= _FEW:
+        return Found(sorted(ranks, reverse=True), ranks)
+    return Found(_in_windows(lambda low, high: seen.filter(pk__gt=low, pk__lte=high), most))
+
+
+def _in_windows(between: Callable[[int, int], QuerySet[Any]], most: int) -> list[int]:
+    """The newest keys, going back in windows, each twice as wide: a common word is found often enough in the first ones."""
     high = Ticket.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     found: list[int] = []
     width = _FIRST_WINDOW
     while high > 0 and len(found) <= most:
-        window = tickets.filter(pk__gt=high - width, pk__lte=high).order_by("-pk")
+        window = between(high - width, high).order_by("-pk")
         found += window.values_list("pk", flat=True)[: most + 1 - len(found)]
         high, width = high - width, width * 2
     return found
 
 
-def by_relevance(keys: Sequence[int], words: SearchQuery, *, start: int, size: int) -> list[int]:
-    """One page of the keys, best match first, then newest; weights 1 for the subject to 0.15 for notes."""
-    rank = SearchRank(F("search"), words, weights=_WEIGHTS)
-    best = TicketText.objects.filter(pk__in=these(keys)).annotate(rank=rank).order_by("-rank", "-pk")
+def by_relevance(found: Found, words: SearchQuery, *, start: int, size: int) -> list[int]:
+    """One page of the newest matches, best first, then newest; weights 1 for the subject to 0.15 for notes."""
+    if found.ranks is not None:
+        ranks = found.ranks
+        return sorted(found.keys, key=lambda key: (-ranks[key], -key))[start : start + size]
+    texts = TicketText.objects.filter(these(TicketText, found.keys[:MOST_MATCHES]))
+    best = texts.annotate(rank=_rank(words)).order_by("-rank", "-pk")
     return list(best.values_list("pk", flat=True)[start : start + size])
+
+
+def _rank(words: SearchQuery) -> SearchRank:
+    return SearchRank(F("search"), words, weights=_WEIGHTS)
 
 
 def highlight(tickets: Sequence[Ticket], words: SearchQuery, user: User) -> None:

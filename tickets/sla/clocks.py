@@ -27,13 +27,15 @@ from tickets.sla.rules import RESPONSE_CLOCKS, Rules, Terms, current
 SYSTEM = "Supportdesk"
 
 
-def begin(ticket: Ticket, clocks: Sequence[Clock], *, at: datetime, first: bool = False) -> list[SLATimer]:
-    """Start clocks for which a promise holds, at the terms of the ticket; paused at once where its status says so.
+def begin(ticket: Ticket, clocks: Sequence[Clock], *, at: datetime) -> None:
+    """Start clocks for which a promise holds, at the terms of the ticket; paused at once where its status says so."""
+    write(plan(ticket, clocks, current(), at=at))
+    remember_next_due(ticket)
 
-    `first` says that the ticket has no others, which spares asking for them.
-    """
-    rules = current()
-    timers, entries = [], []
+
+def plan(ticket: Ticket, clocks: Sequence[Clock], rules: Rules, *, at: datetime) -> list[SLATimer]:
+    """The clocks that `begin` starts, not stored yet; the ticket need not be either."""
+    timers = []
     for clock in clocks:
         terms = rules.terms(ticket, clock)
         if terms is None:
@@ -46,17 +48,16 @@ def begin(ticket: Ticket, clocks: Sequence[Clock], *, at: datetime, first: bool 
         timer.policy_id = terms.policy_id
         store(timer, rules)
         timers.append(timer)
-        entries += timer.log
+    return timers
+
+
+def write(timers: Sequence[SLATimer]) -> None:
+    """Store planned clocks with their logs."""
     SLATimer.objects.bulk_create(timers)
+    entries = [entry for timer in timers for entry in timer.log]
     for entry in entries:
         entry.timer_id = entry.timer.pk
     ClockEvent.objects.bulk_create(entries)
-    if not first:
-        remember_next_due(ticket)
-    elif timers:
-        ticket.due_at = min((timer.due_at for timer in timers if timer.due_at), default=None)
-        ticket.save(update_fields=["due_at"])
-    return timers
 
 
 def stop(ticket: Ticket, clocks: Iterable[Clock], *, at: datetime, reason: str) -> None:
