@@ -6,6 +6,7 @@ from typing import Any
 from django.http import QueryDict
 
 from runbooks.definition import Definition, Param
+from runbooks.models import Target
 
 
 @dataclass(frozen=True)
@@ -16,24 +17,45 @@ class Field:
     param: Param
     value: Any
     errors: list[str]
+    computed: Any = None  # (value, label) pairs, or the words of why there are none
+    targets: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def options(self) -> list[tuple[str, str]] | None:
+        """What can be chosen; None for a field that one types into."""
+        if self.param.type == "target":
+            return list(self.targets)
+        if self.param.choices:
+            return [(choice, choice) for choice in self.param.choices]
+        return self.computed if isinstance(self.computed, list) else None
+
+    @property
+    def kind(self) -> str:
+        return {"secret": "password", "timestamp": "datetime-local"}.get(self.param.type, "text")
 
     @property
     def hint(self) -> str:
         low, high = self.param.min, self.param.max
         bounds = f"{low} to {high}." if low is not None and high is not None else ""
-        return " ".join(filter(None, [self.param.help, bounds]))
+        why = self.computed if isinstance(self.computed, str) else ""
+        return " ".join(filter(None, [self.param.help, bounds, why]))
 
     @property
     def checked(self) -> bool:
         return str(self.value).lower() in {"true", "on", "yes", "1"}
 
 
-def fields(parsed: Definition, given: QueryDict, errors: dict[str, list[str]]) -> list[Field]:
-    """The form's fields; before anything is sent they hold the defaults."""
+def fields(
+    parsed: Definition, given: QueryDict, errors: dict[str, list[str]], computed: dict[str, Any] | None = None
+) -> list[Field]:
+    """The form's fields; before anything is sent they hold the defaults. A secret is never given back."""
     found = []
+    wants_targets = any(param.type == "target" for param in parsed.params.values())
+    targets = tuple(Target.objects.filter(retired_at=None).values_list("slug", "name")) if wants_targets else ()
     for name, param in parsed.params.items():
         value = given.get(f"param_{name}", "" if given.get("sent") else param.default)
-        found.append(Field(name, param, "" if value is None else value, errors.get(name, [])))
+        value = "" if value is None or param.type == "secret" else value
+        found.append(Field(name, param, value, errors.get(name, []), (computed or {}).get(name), targets))
     return found
 
 

@@ -8,7 +8,16 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.routers import SimpleRouter
 
 from knowledge.api import ArticleViewSet
-from runbooks.api import ExecutionViewSet, RunbookViewSet, TargetViewSet
+from runbooks.api import (
+    AheadViewSet,
+    ExecutionViewSet,
+    FleetViewSet,
+    RunbookDraftViewSet,
+    RunbookViewSet,
+    ScheduleViewSet,
+    TargetViewSet,
+    ThresholdViewSet,
+)
 from staff.api import TierViewSet
 from tickets.api import (
     ApprovalViewSet,
@@ -55,6 +64,11 @@ router.register("articles", ArticleViewSet, basename="article")
 router.register("runbooks", RunbookViewSet, basename="runbook")
 router.register("executions", ExecutionViewSet, basename="execution")
 router.register("targets", TargetViewSet, basename="target")
+router.register("runbook-drafts", RunbookDraftViewSet, basename="runbook-draft")
+router.register("advance-approvals", AheadViewSet, basename="advance-approval")
+router.register("schedules", ScheduleViewSet, basename="schedule")
+router.register("thresholds", ThresholdViewSet, basename="threshold")
+router.register("fleet", FleetViewSet, basename="fleet")
 
 # Swagger's own page styles itself inline; the script stays 'self'.
 _docs = csp_update({"style-src": [SELF, UNSAFE_INLINE]})(SpectacularSwaggerSplitView.as_view(url_name="api-schema"))

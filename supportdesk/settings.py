@@ -73,6 +73,9 @@ REDIS_URL = _read(env.str, "REDIS_URL", "") or ("" if PRODUCTION else _embedded(
 WEB_WORKERS = _read(env.int, "DESK_WEB_WORKERS", 2, validate=validate.Range(min=1, max=64))
 WEB_THREADS = _read(env.int, "DESK_WEB_THREADS", 8, validate=validate.Range(min=1, max=200))
 RUNBOOK_SLOTS = _read(env.int, "DESK_RUNBOOK_SLOTS", 4, validate=validate.Range(min=1, max=200))
+# Days that a run's output is kept, and the run itself; 0 keeps it for ever.
+RUN_OUTPUT_DAYS = _read(env.int, "DESK_RUN_OUTPUT_DAYS", 180, validate=validate.Range(min=0, max=36_500))
+RUN_DAYS = _read(env.int, "DESK_RUN_DAYS", 0, validate=validate.Range(min=0, max=36_500))
 METRICS_TOKEN = _read(env.str, "DESK_METRICS_TOKEN", "")
 BEHIND_PROXY = _read(env.bool, "DESK_BEHIND_PROXY", False)
 
@@ -404,11 +407,20 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 5.0,
         "options": {"expires": 20},
     },
-    "Canary of the worker for runbooks": {
-        "task": "supportdesk.canary",
+    "Schedules that are due": {
+        "task": "runbooks.schedules",
+        "schedule": 5.0,
+        "options": {"expires": 20},
+    },
+    "Output and runs that no retention keeps": {
+        "task": "runbooks.retention",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
+    "Canaries of every queue that a worker takes": {
+        "task": "runbooks.canaries",
         "schedule": 10.0,
-        "args": ["runbooks"],
-        "options": {"expires": 30, "queue": "runbooks"},
+        "options": {"expires": 30},
     },
     "Canary of the worker for everything else": {
         "task": "supportdesk.canary",

@@ -44,7 +44,7 @@ def _plain_static_files(settings: Any, tmp_path: Path) -> None:
 def _no_doorbell(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """No worker listens in unit tests: ringing is left out, publishing stays real."""
     if "e2e" not in request.keywords:
-        for module in ("supportdesk.doorbell", "runbooks.engine.executor"):
+        for module in ("supportdesk.doorbell", "runbooks.engine.reaper", "runbooks.fleet"):
             monkeypatch.setattr(f"{module}.ring", lambda *args, **kwargs: True)
 
 

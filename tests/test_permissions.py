@@ -3,11 +3,13 @@
 An address that is not in the tables below fails the first test, so that a new one cannot be forgotten.
 """
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from knowledge.models import Article
 from runbooks import actions as run_actions
@@ -40,7 +42,11 @@ TIER2 = {"tier2", "tier3", "lead", "administrator"}
 TIER3 = {"tier3", "lead", "administrator"}
 SETTINGS = {"lead", "administrator", "auditor"}
 MAKERS = {"lead", "administrator"}
+TIERED = {"tier1", "tier2", "tier3", "lead", "administrator"}
+SIGNED_IN = set(ROLES) - {"nobody"}
 RESTRICTED = {"lead", "administrator", "auditor"}
+
+SCHEDULE = {"runbook": "reads-only", "targets": ["box"], "cron": "0 9 * * 1"}
 
 # name: (path, who may GET, {POST data}, who may POST). The ticket is with tier 2, the lead leads tiers 1 and 2.
 PAGES: dict[str, tuple[str, set[str], dict[str, str], set[str]]] = {
@@ -199,9 +205,45 @@ PAGES: dict[str, tuple[str, set[str], dict[str, str], set[str]]] = {
     "runbooks:run": ("/runs/{run}/", READERS, {}, set()),
     "runbooks:output": ("/runs/{run}/output/", READERS, {}, set()),
     "runbooks:output_text": ("/runs/{run}/output.txt", READERS, {}, set()),
-    "runbooks:cancel": ("/runs/{run}/cancel/", set(), {}, TIER2),
+    "runbooks:act cancel": ("/runs/{run}/cancel/", set(), {}, TIER2),
+    "runbooks:act pause": ("/runs/{run}/pause/", set(), {}, TIER2),
+    "runbooks:act go-on": ("/runs/{run}/go-on/", set(), {}, TIER2),
+    "runbooks:act retry": ("/runs/{run}/retry/", set(), {}, TIER2),
+    "runbooks:act stop-batch": ("/runs/{run}/stop-batch/", set(), {}, TIER2),
+    "runbooks:answer": ("/runs/{run}/answer/", set(), {"step": "work", "answer": "done"}, TIER2),
+    "runbooks:decide": ("/runs/{asking}/decide/", set(), {"answer": "yes"}, MAKERS),
+    "runbooks:find": ("/runs/{run}/find/?q=x", READERS, {}, set()),
+    "runbooks:compare": ("/runs/{run}/compare/{lost}/", READERS, {}, set()),
+    "runbooks:compare_with": ("/runs/{run}/compare/?other={lost}", READERS, {}, set()),
+    "runbooks:approvals": ("/runs/approvals/", SIGNED_IN, {}, set()),
+    "runbooks:fleet": ("/runs/fleet/", SIGNED_IN, {}, set()),
+    "runbooks:new": ("/runbooks/new/", TIERED, {"text": "x"}, TIERED),
+    "runbooks:check": ("/runbooks/check/", set(), {"text": "x"}, TIERED),
+    "runbooks:draft": ("/runbooks/drafts/{draft}/", TIERED, {"text": "x"}, TIERED),
+    "runbooks:review": ("/runbooks/drafts/{draft}/review/", set(), {"answer": "publish"}, MAKERS),
+    "runbooks:edit": ("/runbooks/reads-only/edit/", TIERED, {"text": "x"}, TIERED),
+    "runbooks:versions": ("/runbooks/reads-only/versions/", SIGNED_IN, {}, set()),
+    "runbooks:choices": ("/runbooks/reads-only/choices/", TIERED, {}, set()),
+    "runbooks:favourite": ("/runbooks/reads-only/favourite/", set(), {"favourite": "yes"}, SIGNED_IN),
+    "runbooks:retire": ("/runbooks/reads-only/retire/", set(), {"retired": "no"}, MAKERS),
+    "runbooks:targets": ("/targets/", SIGNED_IN, {}, set()),
+    "runbooks:target": ("/targets/box/", SIGNED_IN, {"name": "Box", "run_level": "1"}, {"administrator"}),
+    "runbooks:new_target": ("/targets/new/", {"administrator"}, {"slug": "x", "name": "X"}, {"administrator"}),
+    "runbooks:secret": ("/targets/box/secret/", set(), {"name": "n", "value": "v"}, {"administrator"}),
+    "runbooks:retire_target": ("/targets/box/retire/", set(), {"retired": "no"}, {"administrator"}),
+    "runbooks:test": ("/targets/box/test/paths/", set(), {}, {"administrator"}),
+    "runbooks:thresholds": ("/thresholds/", SIGNED_IN, {}, set()),
+    "runbooks:schedules": ("/schedules/", SIGNED_IN, {}, set()),
+    "runbooks:calendar": ("/schedules/calendar/", SIGNED_IN, {}, set()),
+    "runbooks:new_schedule": ("/schedules/new/", MAKERS, {"runbook": "reads-only"}, MAKERS),
+    "runbooks:preview": ("/schedules/preview/", MAKERS, {}, set()),
+    "runbooks:schedule": ("/schedules/{schedule}/", MAKERS, {"name": "x"}, MAKERS),
+    "runbooks:schedule_act pause": ("/schedules/{schedule}/pause/", set(), {}, MAKERS),
+    "runbooks:schedule_act go-on": ("/schedules/{schedule}/go-on/", set(), {}, MAKERS),
+    "runbooks:schedule_act run-now": ("/schedules/{schedule}/run-now/", set(), {}, TIERED),
+    "runbooks:schedule_act delete": ("/schedules/{schedule}/delete/", set(), {}, MAKERS),
     "runbooks:resume": ("/runs/{lost}/resume/", set(), {}, TIER2),
-    "runbooks:give_up": ("/runs/{lost}/give-up/", set(), {}, TIER2),
+    "runbooks:act give-up": ("/runs/{lost}/give-up/", set(), {}, TIER2),
     "runbooks:for_ticket": ("/runs/for-ticket/{ticket}/", READERS, {}, set()),
     "knowledge:search": ("/knowledge/", set(ROLES) - {"nobody"}, {}, set()),
     "knowledge:for_ticket": ("/knowledge/for-ticket/{ticket}/", READERS, {}, set()),
@@ -447,6 +489,66 @@ API: dict[str, tuple[str, str, dict[str, Any] | None, set[str], str]] = {
     "execution-cancel POST": ("executions/{run}/cancel/", "post", {}, TIER2 | {"integration"}, "runs:change"),
     "execution-resume POST": ("executions/{lost}/resume/", "post", {}, TIER2 | {"integration"}, "runs:change"),
     "execution-give-up POST": ("executions/{lost}/give-up/", "post", {}, TIER2 | {"integration"}, "runs:change"),
+    "execution-pause POST": ("executions/{run}/pause/", "post", {}, TIER2 | {"integration"}, "runs:change"),
+    "execution-go-on POST": ("executions/{run}/go-on/", "post", {}, TIER2 | {"integration"}, "runs:change"),
+    "execution-retry POST": ("executions/{run}/retry/", "post", {}, TIER2 | {"integration"}, "runs:change"),
+    "execution-answer POST": ("executions/{run}/answer/", "post", {"step": "work", "done": True}, TIER2, "runs:read"),
+    "execution-decide POST": ("executions/{asking}/decide/", "post", {"approved": True}, MAKERS, "runs:read"),
+    "execution-raw GET": ("executions/{run}/output/raw/", "get", None, READERS, "read"),
+    "execution-search GET": ("executions/{run}/output/search/?q=x", "get", None, READERS, "read"),
+    "runbook-json-schema GET": ("runbooks/schema/", "get", None, SIGNED_IN, "read"),
+    "runbook-validate POST": ("runbooks/validate/", "post", {"text": "x"}, SIGNED_IN, "read"),
+    "runbook-versions GET": ("runbooks/reads-only/versions/", "get", None, SIGNED_IN, "read"),
+    "runbook-draft-list GET": ("runbook-drafts/", "get", None, READERS, "read"),
+    "runbook-draft-list POST": ("runbook-drafts/", "post", {"text": "x"}, TIERED, "runs:change"),
+    "runbook-draft-detail GET": ("runbook-drafts/{draft}/", "get", None, TIERED | {"auditor"}, "read"),
+    "runbook-draft-detail PATCH": ("runbook-drafts/{draft}/", "patch", {"text": "x"}, TIERED, "runs:change"),
+    "runbook-draft-submit POST": ("runbook-drafts/{draft}/submit/", "post", {}, TIERED, "runs:change"),
+    "runbook-draft-publish POST": ("runbook-drafts/{draft}/publish/", "post", {}, MAKERS, "runs:change"),
+    "runbook-draft-reject POST": ("runbook-drafts/{draft}/reject/", "post", {"note": "no"}, MAKERS, "runs:change"),
+    "advance-approval-list GET": ("advance-approvals/", "get", None, READERS, "read"),
+    "advance-approval-list POST": (
+        "advance-approvals/",
+        "post",
+        {
+            "runbook": "changes-things",
+            "target": "box",
+            "starts_at": "2126-01-01T00:00:00Z",
+            "ends_at": "2126-01-02T00:00:00Z",
+        },
+        TIER2,
+        "runs:read",
+    ),
+    "advance-approval-revoke POST": (
+        "advance-approvals/{ahead}/revoke/",
+        "post",
+        {},
+        {"tier3", "administrator"},
+        "runs:read",
+    ),
+    "schedule-list GET": ("schedules/", "get", None, READERS, "read"),
+    "schedule-list POST": ("schedules/", "post", {"name": "n"} | SCHEDULE, MAKERS, "runs:change"),
+    "schedule-detail GET": ("schedules/{schedule}/", "get", None, SIGNED_IN, "read"),
+    "schedule-detail PATCH": ("schedules/{schedule}/", "patch", {"name": "n"} | SCHEDULE, MAKERS, "runs:change"),
+    "schedule-remove POST": ("schedules/{schedule}/delete/", "post", {}, MAKERS, "runs:change"),
+    "schedule-pause POST": ("schedules/{schedule}/pause/", "post", {}, MAKERS, "runs:change"),
+    "schedule-go-on POST": ("schedules/{schedule}/go-on/", "post", {}, MAKERS, "runs:change"),
+    "schedule-run-now POST": ("schedules/{schedule}/run-now/", "post", {}, NOTERS, "runs:change"),
+    "schedule-fires GET": ("schedules/{schedule}/fires/", "get", None, SIGNED_IN, "read"),
+    "schedule-moments GET": ("schedules/{schedule}/moments/", "get", None, SIGNED_IN, "read"),
+    "threshold-list GET": ("thresholds/", "get", None, SIGNED_IN, "read"),
+    "fleet-list GET": ("fleet/", "get", None, SIGNED_IN, "read"),
+    "target-reach GET": ("targets/box/reach/", "get", None, SETTINGS, "read"),
+    "target-secrets POST": ("targets/box/secrets/x/", "post", {"value": "v"}, {"administrator"}, "runs:destructive"),
+    "target-test POST": ("targets/box/connections/paths/test/", "post", {}, {"administrator"}, "runs:destructive"),
+    "target-list POST": (
+        "targets/",
+        "post",
+        {"slug": "new", "name": "New", "connections": {}},
+        {"administrator"},
+        "runs:destructive",
+    ),
+    "target-detail PATCH": ("targets/box/", "patch", {"name": "B"}, {"administrator"}, "runs:destructive"),
     "target-list GET": ("targets/", "get", None, READERS, "read"),
     "target-detail GET": ("targets/box/", "get", None, READERS, "read"),
 }
@@ -489,15 +591,28 @@ def things(people) -> dict[str, int]:
     runbook("reads-only", [shell("true")], risk="read")
     runbook("changes-things", [acting], tier=2)
     runbook("destroys", [acting], risk="destructive", tier=3)
-    run_actions.save_target(slug="box", name="Box", environment="test", connections={})
+    run_actions.save_target(slug="box", name="Box", environment="test", connections={"paths": {}})
     arguments = {"slug": "changes-things", "target": "box", "by": people["administrator"], "ticket": made.number}
     run, lost = run_actions.start(**arguments), run_actions.start(**arguments)
     Execution.objects.filter(pk=lost.pk).update(state=RunState.LOST)
+    asking = run_actions.start(slug="destroys", target="box", by=people["tier3"])
+    draft = run_actions.save_draft(by=people["tier3"], text="x")
+    now = timezone.now()
+    ahead = run_actions.approve_ahead(
+        slug="changes-things", target="box", by=people["tier3"], starts_at=now, ends_at=now + timedelta(days=1)
+    )
+    schedule = run_actions.save_schedule(
+        name="weekly", slug="reads-only", targets=["box"], cron_rule="0 9 * * 1", zone="UTC", by=people["administrator"]
+    )
     other = ticket(2)
     tie = TicketLink.objects.create(source=made, target=ticket(2), kind="blocks")
     CustomField.objects.create(slug="order", label="Order", kind="text")
     rules.bump()
     return {
+        "asking": asking.pk,
+        "draft": draft.pk,
+        "ahead": ahead.pk,
+        "schedule": schedule.pk,
         "link": tie.pk,
         "step": made.checklist.create(text="Look").pk,
         "ticket": made.number,
@@ -613,11 +728,13 @@ def test_the_api(people, things, role, name):
     may = API[name][3]
     if role == "tierless" and name.split(" ")[0] in {
         "ticket-list", "requester-list", "organization-list", "tier-list", "tier-detail", "article-list", "runbook-list", "runbook-detail",
-        "execution-list", "target-list", "target-detail", "job-list", "custom-field-list", "custom-field-detail", "ticket-similar", "approval-list", "category-list", "category-detail", "team-list",
+        "execution-list", "target-list", "target-detail", "runbook-draft-list", "advance-approval-list", "schedule-list", "job-list", "custom-field-list", "custom-field-detail", "ticket-similar", "approval-list", "category-list", "category-detail", "team-list",
     } and API[name][1] == "get":  # fmt: skip
         rows = response.json().get("results", []) if isinstance(response.json(), dict) else []
         assert response.status_code == 200
-        assert not rows or name.startswith(("tier", "runbook", "target", "custom-field", "category"))
+        assert not rows or name.startswith(
+            ("tier", "runbook", "target", "schedule", "advance", "custom-field", "category")
+        )
         return
     assert allowed(response) == (role in may), (response.status_code, response.content[:200])
 

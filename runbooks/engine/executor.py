@@ -1,72 +1,96 @@
-"""Run one execution, step after step, for as long as the lease holds.
+"""Run one execution for as long as the lease holds: its steps as a graph, undo, finally.
 
 PostgreSQL is the truth and Celery the doorbell: a second ring finds the lease and does nothing, and
 every write carries the attempt, so a worker that lost its lease changes nothing.
 """
 
+import json
 import logging
 import math
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, connections, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
+from pydantic import ValidationError
 
-from runbooks import definition, steps
-from runbooks.engine import lease
-from runbooks.engine.output import OutputWriter, Redactor
-from runbooks.models import Execution, RunState, Secret, StepRun, StepState
-from supportdesk import events
-from supportdesk.doorbell import ring
+from runbooks import definition, expressions, steps, windows
+from runbooks.connections import secrets_of
+from runbooks.engine import ending, lease, locks
+from runbooks.engine.output import OutputWriter, StepOutput, compact
+from runbooks.engine.redaction import Redactor
+from runbooks.models import Execution, RunLock, RunState, Secret, SecretUse, StepRun, StepState, Target
+from runbooks.plans import plan_hash
+from supportdesk import crypto, events
 from supportdesk.text import clean
-from tickets import actions as ticket_actions
 
 log = logging.getLogger(__name__)
 
-HELD = (RunState.RUNNING, RunState.CANCELLING)
+HELD = ending.HELD
 DONE = {StepState.SUCCEEDED, StepState.WARNED, StepState.SKIPPED}
+MOST_PARALLEL = 8
+MOST_RESULT = 512 * 1024  # bytes of JSON kept of one step's result
 
 
 def storable(value: Any, redact: Callable[[str], str]) -> Any:
     """A result as jsonb can hold it and people may read it: no NaN, NUL or lone surrogate, no secret."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {storable(str(key), redact): storable(item, redact) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [storable(item, redact) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, int) and abs(value) > 10**300:
+        return str(value)
     return redact(clean(value)) if isinstance(value, str) else value
 
 
-def worker_name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
+def worker_name(worker: str = "") -> str:
+    """The worker and the process of it that runs this."""
+    return f"{worker or socket.gethostname()}#{os.getpid()}"
 
 
-def run(execution_id: int) -> bool:
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ends: a final state with its sentence, or `paused`, `queued` (handed over), `waiting_lock`."""
+
+    state: RunState
+    summary: str = ""
+    waiting_for: str = ""
+    wake_at: datetime | None = None
+    lock_wait: int = 0  # seconds
+
+
+def run(execution_id: int, worker: str = "") -> bool:
     """Claim and run; False when there was nothing to claim."""
-    attempt = lease.claim(execution_id, worker_name())
+    attempt = lease.claim(execution_id, worker_name(worker))
     if attempt is None:
         return False
-    execution = Execution.objects.select_related("version__runbook", "target", "ticket", "requested_by").get(
-        pk=execution_id
-    )
+    execution = Execution.objects.select_related(
+        "version__runbook", "target", "ticket", "requested_by", "schedule"
+    ).get(pk=execution_id)
     events.publish(f"run.{execution_id}", "state")
-    with lease.Heartbeat(execution_id, attempt) as heartbeat:
+    with lease.Heartbeat(execution_id, attempt, worker) as heartbeat:
         try:
             run_ = _Run(execution, attempt, heartbeat)
-            state, summary = run_.perform()
-            summary = run_.output.redact(summary)
+            outcome = run_.perform()
+            outcome = replace(outcome, summary=run_.output.redact(outcome.summary))
         except Exception as error:
             log.exception("run %s broke", execution_id)
-            state, summary = RunState.FAILED, f"The engine could not go on: {type(error).__name__}: {error}"
+            outcome = Outcome(RunState.FAILED, f"The engine could not go on: {type(error).__name__}: {error}")
         if heartbeat.reason != "lost":
-            _finish(execution, attempt, state, summary, heartbeat)
+            _until_stored("its end", lambda: _leave(execution, attempt, outcome), heartbeat)
+    if outcome.state in ending.FINAL_STATES and heartbeat.reason != "lost":
+        compact(execution_id)
     return True
 
 
@@ -82,39 +106,43 @@ def _until_stored(what: str, write: Callable[[], object], heartbeat: lease.Heart
             time.sleep(1)
 
 
-def _finish(execution: Execution, attempt: int, state: RunState, summary: str, heartbeat: lease.Heartbeat) -> None:
-    _until_stored("its end", lambda: finish(execution, attempt, state, summary), heartbeat)
-
-
 @transaction.atomic
-def finish(execution: Execution, attempt: int, state: RunState, summary: str) -> bool:
-    """End an attempt and put the result on the ticket; False when the run is not this attempt's any more."""
-    held = Execution.objects.select_for_update().filter(pk=execution.pk, attempt=attempt, state__in=HELD).first()
-    if held is None:
+def _leave(execution: Execution, attempt: int, outcome: Outcome) -> bool:
+    """Write how the attempt ended; False when the run is not this attempt's any more."""
+    if outcome.state in ending.FINAL_STATES:
+        return ending.finish(execution, attempt, outcome.state, outcome.summary)
+    row = Execution.objects.select_for_update().filter(pk=execution.pk, attempt=attempt, state__in=HELD).first()
+    if row is None:
         return False
-    row = Execution.objects.select_related("version__runbook").get(pk=held.pk)
-    # A cancel that came in while the last step ended is too late; the real end is kept.
-    row.move_to(state)
-    row.finished_at, row.lease_expires_at, row.summary = timezone.now(), None, summary[:500]
-    row.save(update_fields=["state", "finished_at", "lease_expires_at", "summary"])
-    StepRun.objects.filter(execution=row, state=StepState.RUNNING).update(state=StepState.CANCELLED, finished_at=Now())
-    tell(row)
+    cancelled = row.state == RunState.CANCELLING  # asked for at the very end: whoever claims it next obeys
+    row.move_to(RunState.QUEUED if cancelled else outcome.state)
+    row.save(update_fields=["state"])
+    facts: dict[str, Any] = {
+        "lease_expires_at": None,
+        "waiting_for": outcome.waiting_for[:500],
+        "wake_at": outcome.wake_at,
+    }
+    if outcome.state == RunState.WAITING_LOCK and row.lock_deadline is None:
+        facts["lock_deadline"] = timezone.now() + timedelta(seconds=outcome.lock_wait)
+    Execution.objects.filter(pk=row.pk).update(**facts)
+    if row.state == RunState.QUEUED:
+        ending.queue(row)
+    elif outcome.state == RunState.WAITING_LOCK and not locks.in_use(row):  # given back while this was on its way
+        row.move_to(RunState.QUEUED)
+        ending.queue(row)
+    if outcome.state == RunState.PAUSED and _children_done(row):
+        row.move_to(RunState.QUEUED)
+        ending.queue(row)
+    events.publish(f"run.{row.pk}", "state")
+    events.publish("runs", "state")
     return True
 
 
-def tell(row: Execution) -> None:
-    """Tell the ticket, its page and the run's page how a run ended."""
-    if row.ticket_id:
-        ticket_actions.record_run_finished(
-            ticket_id=row.ticket_id,
-            run=row.pk,
-            title=row.version.runbook.title,
-            url=f"/runs/{row.pk}/",
-            state=RunState(row.state).label.lower(),
-            summary=row.summary,
-        )
-    events.publish(f"run.{row.pk}", "state")
-    events.publish("runs", "state")
+def _children_done(row: Execution) -> bool:
+    """Whether what it waits for ended while it was on its way to wait."""
+    waiting = StepRun.objects.filter(execution=row, state=StepState.WAITING, result__has_key="run")
+    called = [step.result["run"] for step in waiting]
+    return bool(called) and Execution.objects.filter(pk__in=called, state__in=ending.FINAL_STATES).exists()
 
 
 class _Run:
@@ -123,222 +151,540 @@ class _Run:
     def __init__(self, execution: Execution, attempt: int, heartbeat: lease.Heartbeat) -> None:
         self.execution, self.attempt, self.heartbeat = execution, attempt, heartbeat
         self.definition = definition.parse(execution.version.text, name=execution.version.runbook.slug)
-        self.connections, secrets = self._connections()
-        self.output = OutputWriter(execution.pk, attempt, limit=self.definition.limits.output, redact=Redactor(secrets))
-        self.deadline = time.monotonic() + self.definition.limits.timeout
-        self.earlier = {
-            step.step_id: step
-            for step in StepRun.objects.filter(
-                execution=execution, attempt__gte=execution.fresh_from, attempt__lt=attempt, state__in=DONE
-            )
-        }
+        self.params = dict(execution.params)
+        self.used_secrets: list[str] = []
+        if execution.secret_params:
+            given = json.loads(crypto.decrypt(bytes(execution.secret_params)))
+            self.params |= given
+            self.used_secrets += [str(value) for value in given.values()]
+        self._targets: dict[str, dict[str, Any]] = {}
+        self.connections = self._open(execution.target)
+        limits = self.definition.limits
+        self.output = OutputWriter(
+            execution.pk, attempt, limit=limits.output, on_output=limits.on_output, redact=Redactor(self.used_secrets)
+        )
+        self.deadline = time.monotonic() + limits.timeout
+        rows = StepRun.objects.filter(execution=execution, attempt__gte=execution.fresh_from, attempt__lt=attempt)
+        self.rows: dict[str, StepRun] = {row.step_id: row for row in rows.filter(phase="step").order_by("attempt")}
+        self.earlier = {step_id for step_id, row in self.rows.items() if row.state in DONE}
+        self.order: list[str] = [
+            row.step_id for row in rows.filter(phase="step", state__in=DONE).order_by("finished_at")
+        ]
+        self.states: dict[str, StepState] = {step_id: StepState(self.rows[step_id].state) for step_id in self.earlier}
+        self.waiting: dict[str, steps.Result] = {}
+        self.failure: str | None = None
+        self.unstoppable: str | None = None
+        self.outcome = ""  # for `finally`: succeeded, failed or cancelled
         self.warnings: list[str] = []
+        self.acted: list[str] = []
 
-    def _connections(self) -> tuple[dict[str, Any], list[str]]:
-        """The target's connections with `{secret: NAME}` resolved, and the secrets to mask."""
-        found = {secret.name: secret.reveal() for secret in Secret.objects.filter(target=self.execution.target)}
-        connections = {}
-        for name, values in self.execution.target.connections.items():
-            connections[name] = {
+    # ------------------------------------------------------------------ connections and secrets
+    def _open(self, target: Target) -> dict[str, Any]:
+        """The target's connections with `{secret: NAME}` resolved; each use of a secret is recorded."""
+        if target.slug in self._targets:
+            return self._targets[target.slug]
+        wanted = {name for values in target.connections.values() for name in secrets_of(values)}
+        kept = {secret.name: secret for secret in Secret.objects.filter(target=target)}
+        found = {name: kept[name].reveal() for name in wanted if name in kept}
+        SecretUse.objects.bulk_create(
+            [SecretUse(secret=kept[name], execution=self.execution, attempt=self.attempt) for name in found],
+            ignore_conflicts=True,
+        )
+        # All of the target's are masked, also those that no connection uses: a step may meet them elsewhere.
+        self.used_secrets += [secret.reveal() for secret in kept.values()]
+        opened = {}
+        for name, values in target.connections.items():
+            opened[name] = {
                 key: found.get(value["secret"], "") if isinstance(value, dict) and "secret" in value else value
                 for key, value in values.items()
             }
-        return connections, list(found.values())
+        self._targets[target.slug] = opened
+        return opened
 
-    def perform(self) -> tuple[RunState, str]:
-        """Run the steps; returns the final state and its sentence."""
-        missing = [need for need in self.definition.target.needs if need not in self.connections]
-        if missing:
-            return RunState.FAILED, f"Target {self.execution.target} has no connection {', '.join(missing)}."
-        total = len(self.definition.steps)
+    def _target_of(self, step: Any, names: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        if step.on is None:
+            return self.execution.target.slug, self.connections
+        slug = str(expressions.fill(step.on, names))
+        target = Target.objects.filter(slug=slug, retired_at=None).first()
+        if target is None:
+            raise steps.StepError(f"There is no target {slug}.")
+        if self.definition.risk != "read" and not self.execution.dry_run and (why := windows.closed_because(target)):
+            raise steps.StepError(why)
+        before = len(self.used_secrets)
+        opened = self._open(target)
+        if len(self.used_secrets) > before:
+            self.output.redact = Redactor(self.used_secrets)
+        return slug, opened
+
+    def names(self) -> dict[str, Any]:
+        """What expressions look up."""
+        target, row = self.execution.target, self.execution
+        return {
+            "params": self.params,
+            "steps": {step_id: _facts(found) for step_id, found in self.rows.items()},
+            "target": {"slug": target.slug, "name": target.name, "environment": target.environment, "labels": target.labels},
+            "run": {
+                "id": row.pk, "attempt": self.attempt, "dry_run": row.dry_run, "requested_by": row.requested_by.email,
+                "state": self.outcome, "ticket": row.ticket.number if row.ticket else None,
+            },
+            "schedule": {
+                "name": row.schedule.name if row.schedule else None,
+                "moment": row.scheduled_for.isoformat() if row.scheduled_for else None,
+            },
+        }  # fmt: skip
+
+    # ------------------------------------------------------------------ the whole
+    def perform(self) -> Outcome:
+        """Take the locks, walk the steps, undo where asked, then `finally`."""
+        if self.execution.cancel_requested_at is not None:
+            return self._end(RunState.CANCELLED, self._cancelled())
+        refused = self._refused()
+        if refused is not None:
+            return self._end(RunState.FAILED, refused)
+        blocked = self._lock()
+        if blocked is not None:
+            return blocked
         words = " ".join(f"{name}={value}" for name, value in self.execution.params.items())
         dry = ", dry run" if self.execution.dry_run else ""
         self.output.say(
             f"run {self.execution.pk} on {self.execution.target}{dry}, attempt {self.attempt}"
             + (f", {words}" if words else "")
         )
-        acted: list[str] = []
-        for index, step in enumerate(self.definition.steps):
+        for step in self.definition.steps:
             if step.id in self.earlier:
-                self.output.say(f"step {index + 1} of {total}: {step.title}: done in an earlier attempt")
-                continue
-            result = self._step(index, step)
-            if result.unstoppable:
-                return (
-                    RunState.CANCEL_FAILED if self.heartbeat.reason == "cancel" else RunState.FAILED,
-                    result.message,
-                )
-            if result.state == StepState.CANCELLED or (self.heartbeat.reason == "cancel" and index + 1 < total):
-                return RunState.CANCELLED, f"Cancelled at step {index + 1} of {total}, {step.title}."
-            if result.state == StepState.FAILED:
-                return RunState.FAILED, f"Step {index + 1}, {step.title}: {result.message}"
+                self.output.say(f"{step.title}: done in an earlier attempt", step.id)
+        stop = self._walk()
+        if self.unstoppable is not None:
+            state = RunState.CANCEL_FAILED if self.heartbeat.reason == "cancel" else RunState.FAILED
+            return self._end(state, self.unstoppable)
+        if stop == "cancel":
+            return self._end(RunState.CANCELLED, self._cancelled())
+        if self.failure is not None:
+            self._undo()
+            return self._end(RunState.FAILED, self.failure)
+        if stop == "drain":
+            self.output.say("this worker ends; another one goes on here")
+            return Outcome(RunState.QUEUED)
+        if stop == "pause":
+            self.output.say("paused")
+            return Outcome(RunState.PAUSED, waiting_for="Somebody paused it.")
+        if self.waiting:
+            words = "; ".join(result.message for result in self.waiting.values())
+            moments = [result.wake_at for result in self.waiting.values() if result.wake_at]
+            return Outcome(RunState.PAUSED, waiting_for=words, wake_at=min(moments) if moments else None)
+        return self._end(RunState.SUCCEEDED, self._success())
+
+    def _refused(self) -> str | None:
+        """Why it must not begin: the target has changed since, lacks something, or is closed."""
+        row = self.execution
+        if missing := [need for need in self.definition.needed_connections if need not in self.connections]:
+            return f"Target {row.target} has no connection {', '.join(missing)}."
+        if row.approvals_needed and row.plan_hash != plan_hash(row.version.sha256, [row.target], row.params):
+            return "The target has changed since this was approved; ask again."
+        if (
+            self.attempt == 1
+            and row.approvals_needed
+            and row.approval_expires_at
+            and row.approval_expires_at < timezone.now()
+        ):
+            return "The approval has expired; ask again."
+        changes = self.definition.risk != "read" and not row.dry_run and not row.break_glass_reason
+        if changes and row.attempt <= 1 and (why := windows.closed_because(row.target)):
+            return why
+        return None
+
+    def _lock(self) -> Outcome | None:
+        """Take the locks, or say how the run waits or ends without them."""
+        if self.execution.dry_run or not self.definition.wanted_locks:
+            return None
+        wanted, by_key = [], {}
+        names = self.names()
+        for lock in self.definition.wanted_locks:
+            key = str(expressions.fill(lock.key, names))[:120]
+            if lock.scope == "target":
+                key = f"{self.execution.target.slug}/{key}"
+            wanted.append((key, lock.mode == "exclusive"))
+            by_key[key] = lock
+        with transaction.atomic():
+            others = locks.take(self.execution, wanted)
+        if not others:
+            return None
+        keys = set(RunLock.objects.filter(execution__in=others).values_list("key", flat=True)) & set(by_key)
+        held = ", ".join(f"run {other.pk} ({other.version.runbook.title})" for other in others)
+        policies = {by_key[key].on_conflict for key in keys} or {"queue"}
+        if "fail" in policies:
+            return Outcome(RunState.FAILED, f"{', '.join(sorted(keys))} is in use by {held}.")
+        if "skip" in policies:
+            return Outcome(RunState.SKIPPED, f"{', '.join(sorted(keys))} is in use by {held}, so this run is left out.")
+        seconds = min(by_key[key].wait for key in keys) if keys else 1800
+        return Outcome(
+            RunState.WAITING_LOCK, waiting_for=f"{', '.join(sorted(keys))}, held by {held}", lock_wait=seconds
+        )
+
+    def _end(self, state: RunState, summary: str) -> Outcome:
+        """Run `finally`, whatever came before, as long as anything did."""
+        self.outcome = {RunState.SUCCEEDED: "succeeded", RunState.CANCELLED: "cancelled"}.get(state, "failed")
+        wrong = self._finally() if self.definition.finally_ and self.heartbeat.reason != "lost" else []
+        if wrong:
+            summary = f"{summary} Finally: {' '.join(wrong)}"
+            state = RunState.FAILED if state == RunState.SUCCEEDED else state
+        return Outcome(state, summary)
+
+    def _success(self) -> str:
+        if self.execution.dry_run:
+            unknown = sum("unpreviewable" in row.message for row in self.rows.values())
+            more = f" {unknown} steps are unpreviewable." if unknown else ""
+            return f"Dry run: nothing was changed.{more}"
+        if self.warnings:
+            return f"{len(self.warnings)} to look at. " + " ".join(self.warnings)
+        return " ".join(self.acted) or f"All {len(self.definition.steps)} steps passed."
+
+    def _cancelled(self) -> str:
+        total = len(self.definition.steps)
+        for index, step in enumerate(self.definition.steps, 1):
+            if self.states.get(step.id) not in DONE:
+                return f"Cancelled at step {index} of {total}, {step.title}."
+        return "Cancelled."
+
+    # ------------------------------------------------------------------ the graph
+    def _walk(self) -> str | None:
+        """Run the steps whose needs are met, several at a time, until none is left; returns why it stopped early."""
+        running: dict[Future[steps.Result], Any] = {}
+        stop: str | None = None
+        with ThreadPoolExecutor(MOST_PARALLEL, thread_name_prefix=f"run-{self.execution.pk}") as pool:
+            while True:
+                stop = stop or self._border()
+                ready = [] if stop or self.failure or self.unstoppable else self._ready(running.values())
+                if len(ready) == 1 and not running:
+                    self._ended(ready[0], self._step(ready[0]))
+                    continue
+                for step in ready[: MOST_PARALLEL - len(running)]:
+                    self.states[step.id] = StepState.RUNNING
+                    running[pool.submit(self._in_thread, step)] = step
+                if not running:
+                    return stop
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    self._ended(running.pop(future), future.result())
+
+    def _border(self) -> str | None:
+        """What is asked of the run between two steps."""
+        if all(self.states.get(step.id) in DONE for step in self.definition.steps):
+            return None  # it is too late for that: the real end is kept
+        if self.heartbeat.reason in {"cancel", "lost"}:
+            return "cancel"
+        if self.heartbeat.drain:
+            return "drain"
+        return "pause" if self.heartbeat.pause else None
+
+    def _ready(self, running: Any) -> list[Any]:
+        busy = {step.id for step in running}
+        return [
+            step
+            for step in self.definition.steps
+            if step.id not in busy
+            and step.id not in self.waiting
+            and self.states.get(step.id) not in DONE
+            and all(self.states.get(need) in DONE for need in self.definition.needs_of(step))
+        ]
+
+    def _in_thread(self, step: Any) -> steps.Result:
+        try:
+            return self._step(step)
+        finally:
+            connections.close_all()
+
+    def _ended(self, step: Any, result: steps.Result) -> None:
+        self.states[step.id] = result.state
+        if result.unstoppable:
+            self.unstoppable = result.message
+        elif result.state == StepState.WAITING:
+            self.waiting[step.id] = result
+        elif result.state == StepState.FAILED:
+            at = [one.id for one in self.definition.steps].index(step.id) + 1
+            self.failure = self.failure or f"Step {at}, {step.title}: {result.message}"
+        elif result.state in DONE:
+            self.order.append(step.id)
             if result.state == StepState.WARNED:
                 self.warnings.append(f"{step.title}: {result.message}")
-            if step.effect != "none" and result.message:
-                acted.append(f"{step.title}: {result.message}")
-        if self.warnings:
-            return RunState.SUCCEEDED, f"{len(self.warnings)} to look at. " + " ".join(self.warnings)
-        if self.execution.dry_run:
-            return RunState.SUCCEEDED, "Dry run: nothing was changed."
-        return RunState.SUCCEEDED, " ".join(acted) or f"All {total} steps passed."
+            if step.effect != "none" and result.message and result.state != StepState.SKIPPED:
+                self.acted.append(f"{step.title}: {result.message}")
 
-    def _step(self, index: int, step: Any) -> steps.Result:
-        """Run one step with its own row, timeout and words in the output."""
-        self.output.step_id = step.id
-        row = self._begin_step(index, step.id)
+    # ------------------------------------------------------------------ one step
+    def _step(self, step: Any, *, phase: str = "step") -> steps.Result:
+        """Run one step with its own row, tries, checks and words in the output."""
+        output = self.output.step(step.id, limit=getattr(step, "output", None))
+        group = self.definition.steps if phase == "step" else self.definition.finally_
+        index = [one.id for one in group].index(step.id)
+        before = (
+            self.rows[step.id].result
+            if phase == "step" and step.id in self.rows and self.rows[step.id].state == StepState.WAITING
+            else {}
+        )
+        row = self._begin_step(index, step.id, phase)
         if row is None:
             self.heartbeat.lose()
             return steps.Result(StepState.CANCELLED, "The lease is another's.")
-        self.output.say(f"step {index + 1} of {len(self.definition.steps)}: {step.title}")
-        found = self._result(step)
-        result = replace(
-            found, message=self.output.redact(found.message), data=storable(found.data, self.output.redact)
-        )
+        title = step.title if phase == "step" else f"finally, {step.title}"
+        output.say(f"step {index + 1} of {len(group)}: {title}" if phase == "step" else title)
+        result, captured, tries = self._tried(step, output, before, phase, row)
+        result = self._kept(result, output)
+        row.captured = storable(captured, output.redact)
         if result.message:
-            self.output.say(result.message)
-        self.output.step_id = ""
-        self._end_step(row, result)
+            output.say(result.message)
+        self._end_step(row, result, tries)
+        if phase == "step":
+            self.rows[step.id] = row
         return result
 
+    def _kept(self, result: steps.Result, output: StepOutput) -> steps.Result:
+        """The result as it is stored: without secrets, and not endless."""
+        data = storable(result.data, output.redact)
+        if len(json.dumps(data)) > MOST_RESULT:
+            data = {"left_out": f"more than {MOST_RESULT // 1024} KB", "row_count": data.get("row_count")}
+        return replace(result, message=output.redact(clean(result.message)), data=data)
+
+    def _tried(
+        self, step: Any, output: StepOutput, before: dict[str, Any], phase: str, row: StepRun
+    ) -> tuple[steps.Result, dict[str, Any], int]:
+        """Run the step as often as it may be tried, and judge what came of it: (result, captured, tries)."""
+        most = 1 + (step.retry.count if step.retry else 0)
+        for number in range(1, most + 1):
+            result = self._result(step, output, before, phase)
+            captured: dict[str, Any] = {}
+            if result.state in {StepState.SUCCEEDED, StepState.WARNED} and not self.execution.dry_run:
+                result, captured = self._judged(step, result)
+            if result.state != StepState.FAILED or result.unstoppable or number == most:
+                return result, captured, number
+            pause = min(step.retry.backoff * 2 ** (number - 1), 3600)
+            output.say(
+                f"{output.redact(result.message)} Try {number + 1} of {most} in {definition.duration_text(pause)}."
+            )
+            if self._stop_of(phase).wait(min(pause, max(0.0, self.deadline - time.monotonic()))):
+                return steps.Result(StepState.CANCELLED, "Stopped between two tries."), {}, number
+            StepRun.objects.filter(pk=row.pk).update(tries=number + 1)
+        raise AssertionError
+
+    def _judged(self, step: Any, result: steps.Result) -> tuple[steps.Result, dict[str, Any]]:
+        """What the step expects of its result, and what later steps take from it."""
+        names = self.names() | {"result": result.data, "message": result.message}
+        captured: dict[str, Any] = {}
+        try:
+            for text in step.expect:
+                if not expressions.evaluate(expressions.parse(text), names):
+                    checked = [*result.data.get("assertions", []), {"text": text, "holds": False}]
+                    words = f"Expected {text}, which does not hold."
+                    return replace(
+                        result, state=StepState.FAILED, message=words, data=result.data | {"assertions": checked}
+                    ), {}
+            for name, text in step.capture.items():
+                captured[name] = expressions.evaluate(expressions.parse(text), names)
+        except expressions.ExpressionError as error:
+            return replace(result, state=StepState.FAILED, message=f"Its result cannot be judged: {error}."), {}
+        if step.expect:
+            held = [{"text": text, "holds": True} for text in step.expect]
+            result = replace(result, data=result.data | {"assertions": [*result.data.get("assertions", []), *held]})
+        return result, captured
+
+    def _stop_of(self, phase: str) -> threading.Event:
+        """`finally` and undo go on when a run is cancelled; they stop when the lease is lost."""
+        return self.heartbeat.stopped if phase == "step" else self.heartbeat.lost
+
     @transaction.atomic
-    def _begin_step(self, index: int, step_id: str) -> StepRun | None:
+    def _begin_step(self, index: int, step_id: str, phase: str) -> StepRun | None:
         """The row of a step, made only while the lease holds by the database's own clock."""
         mine = Execution.objects.select_for_update().filter(
             pk=self.execution.pk, attempt=self.attempt, state__in=HELD, lease_expires_at__gt=Now()
         )
         if mine.first() is None:
             return None
+        StepRun.objects.filter(execution=self.execution, phase=phase, index=index, state=StepState.WAITING).delete()
         row = StepRun.objects.create(
-            execution=self.execution, attempt=self.attempt, index=index, step_id=step_id, started_at=Now()
+            execution=self.execution, attempt=self.attempt, index=index, step_id=step_id, phase=phase, started_at=Now()
         )
         events.publish(f"run.{self.execution.pk}", "state")
         return row
 
-    def _result(self, step: Any) -> steps.Result:
-        if time.monotonic() >= self.deadline:
+    def _result(self, step: Any, output: StepOutput, before: dict[str, Any], phase: str) -> steps.Result:
+        """One try: the condition, the values filled in, then the kind's own work."""
+        if phase == "step" and time.monotonic() >= self.deadline:
             return steps.Result(StepState.FAILED, "The time limit of the whole run is over.")
-        with_ = step.with_
-        if self.execution.dry_run and step.effect != "none":
-            if step.plan is None:
-                return steps.Result(
-                    StepState.SKIPPED,
-                    "Dry run: this step changes things and has no preview, so it was left out.",
-                )
-            with_ = step.plan
+        stopped = self._stop_of(phase)
+        if stopped.is_set():
+            return steps.Result(StepState.CANCELLED, "Stopped before it began.")
+        try:
+            names = self.names()
+            if getattr(step, "when", None) and not expressions.evaluate(expressions.parse(step.when), names):
+                return steps.Result(StepState.SKIPPED, f"Left out: {step.when} does not hold.")
+            return self._act(step, output, before, phase, names)
+        except (steps.StepError, expressions.ExpressionError) as error:
+            return steps.Result(StepState.FAILED, str(error)[:500])
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:
+            log.exception("run %s, step %s broke", self.execution.pk, step.id)
+            return steps.Result(
+                StepState.FAILED, f"The step kind {step.uses} broke: {type(error).__name__}: {error}"[:500]
+            )
+
+    def _act(
+        self, step: Any, output: StepOutput, before: dict[str, Any], phase: str, names: dict[str, Any]
+    ) -> steps.Result:
+        kind = steps.kinds()[step.uses]
+        with_, preview = step.with_, False
+        if self.execution.dry_run:
+            plan = getattr(step, "plan", None)
+            if plan == "skip":
+                return steps.Result(StepState.SKIPPED, "Left out of a dry run, as its definition says.")
+            if plan is not None:
+                with_ = plan
+            elif getattr(step, "effect", "none") != "none" or not kind.only_reads:
+                preview = True
+        target, opened = self._target_of(step, names)
+        deadline = time.monotonic() + step.timeout
         context = steps.Context(
             execution_id=self.execution.pk,
             step_id=step.id,
-            with_=with_,
-            params=self.execution.params,
-            connections=self.connections,
-            target=self.execution.target.slug,
-            output=self.output,
-            stopped=self.heartbeat.stopped,
-            deadline=min(self.deadline, time.monotonic() + step.timeout),
+            with_=_filled(kind, with_, names),
+            params=self.params,
+            connections=opened,
+            target=target,
+            output=output,
+            stopped=self._stop_of(phase),
+            deadline=min(self.deadline, deadline) if phase == "step" else deadline,
+            attempt=self.attempt,
+            requested_by=self.execution.requested_by_id,
+            ticket=self.execution.ticket_id,
+            dry_run=self.execution.dry_run,
+            before=before,
         )
-        if self.heartbeat.stopped.is_set():
-            return steps.Result(StepState.CANCELLED, "Stopped before it began.")
-        with _Ticking(self.output):
-            return steps.kinds()[step.uses](context)
+        with _ticking(output):
+            if preview:
+                found = kind.preview(context)
+                return found or steps.Result(StepState.SKIPPED, "Left out of the dry run: unpreviewable.")
+            result = kind.run(context)
+        if self.output.over.is_set() and result.state != StepState.WAITING:
+            return replace(result, state=StepState.FAILED, message="It wrote more than the run may keep.")
+        return result
 
-    def _end_step(self, row: StepRun, result: steps.Result) -> None:
+    def _end_step(self, row: StepRun, result: steps.Result, tries: int) -> None:
         """Write a step's end while the lease holds; an outage of the database waits here."""
         mine = StepRun.objects.filter(pk=row.pk, state=StepState.RUNNING)
-        facts = {"state": result.state, "message": result.message[:500], "result": result.data}
-        _until_stored("the end of a step", lambda: mine.update(**facts, finished_at=Now()), self.heartbeat)
+        row.state, row.message, row.result, row.tries = result.state, result.message[:500], result.data, tries
+        facts = {
+            "state": row.state,
+            "message": row.message,
+            "result": row.result,
+            "captured": row.captured,
+            "tries": tries,
+        }
+        finished = None if result.state == StepState.WAITING else Now()
+        _until_stored("the end of a step", lambda: mine.update(**facts, finished_at=finished), self.heartbeat)
         events.publish(f"run.{self.execution.pk}", "state")
         _until_stored("its output", self.output.flush_or_raise, self.heartbeat)
 
+    # ------------------------------------------------------------------ after the steps
+    def _undo(self) -> None:
+        """Undo the steps that were done, last first, where the definition asks for it."""
+        if self.definition.on_failure != "undo" or self.execution.dry_run:
+            return
+        by_id = {step.id: step for step in self.definition.steps}
+        undone = set(
+            StepRun.objects.filter(
+                execution=self.execution, phase="undo", state__in=DONE, attempt__gte=self.execution.fresh_from
+            ).values_list("step_id", flat=True)
+        )
+        wrong = []
+        for step_id in reversed(list(dict.fromkeys(self.order))):
+            step = by_id.get(step_id)
+            if step is None or step.undo is None or self.states.get(step_id) == StepState.SKIPPED or step_id in undone:
+                continue
+            result = self._undo_one(step)
+            if result.state == StepState.FAILED:
+                wrong.append(f"{step.title}: {result.message}")
+        if wrong:
+            self.failure = f"{self.failure} The undo failed: {' '.join(wrong)}"
 
-class _Ticking(threading.Thread):
+    def _undo_one(self, step: Any) -> steps.Result:
+        output = self.output.step(step.id)
+        index = [one.id for one in self.definition.steps].index(step.id)
+        row = self._begin_step(index, step.id, "undo")
+        if row is None:
+            self.heartbeat.lose()
+            return steps.Result(StepState.CANCELLED, "The lease is another's.")
+        output.say(f"undo: {step.undo.title or step.title}")
+        act = _Undoing(step)
+        result = self._kept(self._result(act, output, {}, "undo"), output)
+        if result.message:
+            output.say(result.message)
+        self._end_step(row, result, 1)
+        return result
+
+    def _finally(self) -> list[str]:
+        """Run the steps of `finally` in their order; returns what went wrong with them."""
+        wrong = []
+        begun = Execution.objects.filter(pk=self.execution.pk, steps__isnull=False).exists()
+        if not begun:
+            return []  # nothing was done, so there is nothing to clean up
+        for step in self.definition.finally_:
+            result = self._step(step, phase="finally")
+            if result.state == StepState.FAILED:
+                wrong.append(f"{step.title}: {result.message}")
+            self.rows[step.id] = StepRun(
+                step_id=step.id, state=result.state, message=result.message, result=result.data
+            )
+        return wrong
+
+
+class _Undoing:
+    """The undo of a step, as something that can be run."""
+
+    def __init__(self, step: Any) -> None:
+        undo = step.undo
+        self.id, self.uses, self.with_, self.timeout, self.on = (
+            step.id,
+            undo.uses,
+            undo.with_,
+            undo.timeout,
+            undo.on or step.on,
+        )
+        self.effect = "idempotent"
+
+
+def _facts(row: StepRun) -> dict[str, Any]:
+    return {"state": row.state, "message": row.message, "result": row.result, **row.captured}
+
+
+def _filled(kind: steps.Kind, with_: Any, names: Mapping[str, Any]) -> Any:
+    """The step's `with`, its {…} filled in, checked once more: a value may not make it something else."""
+    if not kind.templated:
+        return with_
+    given = with_.model_dump(by_alias=True)
+    for field in kind.templated:
+        given[field] = expressions.fill_all(given[field], names)
+    try:
+        return kind.With.model_validate(given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise steps.StepError(f"{place}: {problem['msg'].removeprefix('Value error, ')}") from None
+
+
+@contextmanager
+def _ticking(output: StepOutput) -> Iterator[None]:
     """Stores output of step kinds that block, in their place."""
+    done = threading.Event()
 
-    def __init__(self, output: OutputWriter) -> None:
-        super().__init__(daemon=True)
-        self._output, self._done = output, threading.Event()
-
-    def __enter__(self) -> None:
-        self.start()
-
-    def __exit__(self, *exception: object) -> None:
-        self._done.set()
-        self.join(timeout=10)
-
-    def run(self) -> None:
+    def tick() -> None:
         try:
-            while not self._done.wait(0.2):
-                self._output.tick()
+            while not done.wait(0.2):
+                output.tick()
         finally:
             connection.close()
 
-
-def reap() -> int:
-    """Mark runs whose lease ran out, then do what their definition says about it. Returns how many.
-
-    A run that was cancelling when its worker died has `cancel_failed`: nobody confirmed that its
-    processes ended.
-    """
-    expired = Execution.objects.filter(state__in=[RunState.RUNNING, RunState.CANCELLING], lease_expires_at__lt=Now())
-    count = 0
-    for pk in list(expired.values_list("pk", flat=True)):
-        try:
-            count += _reap_one(pk)
-        except Exception:
-            log.exception("run %s could not be reaped; the next sweep tries again", pk)
-    return count
-
-
-@transaction.atomic
-def _reap_one(pk: int) -> bool:
-    row = (
-        Execution.objects.select_for_update(of=("self",), skip_locked=True)
-        .select_related("version__runbook")
-        .filter(pk=pk, state__in=[RunState.RUNNING, RunState.CANCELLING], lease_expires_at__lt=Now())
-        .first()
-    )
-    if row is None:
-        return False
-    interrupted = list(StepRun.objects.select_for_update().filter(execution=row, state=StepState.RUNNING))
-    StepRun.objects.filter(pk__in=[step.pk for step in interrupted]).update(
-        state=StepState.LOST, finished_at=Now(), message="The worker died in this step."
-    )
-    row.lease_expires_at = None
-    if row.state == RunState.CANCELLING:
-        row.move_to(RunState.CANCEL_FAILED)
-        row.finished_at, row.summary = (
-            timezone.now(),
-            "The worker died while it cancelled; check that nothing of it still runs.",
-        )
-        row.save(update_fields=["state", "finished_at", "summary", "lease_expires_at"])
-        tell(row)
-        return True
-    row.move_to(RunState.LOST)
-    row.summary = f"The worker {row.worker} died or lost the database."
-    row.save(update_fields=["state", "summary", "lease_expires_at"])
-    policy = row.spec.get("on_worker_loss", "ask")
-    effects = {step["id"]: step.get("effect", "none") for step in row.spec["steps"]}
-    again = {step.step_id for step in interrupted}
-    if policy == "restart":
-        again |= set(row.steps.filter(attempt__gte=row.fresh_from).values_list("step_id", flat=True))
-    if policy != "ask" and all(effects.get(step_id) != "once" for step_id in again):
-        requeue(row, from_start=policy == "restart")
-    else:
-        tell(row)
-    return True
-
-
-def requeue(row: Execution, *, from_start: bool) -> None:
-    """Queue a lost run again, from the interrupted step or from the start. The caller holds its lock."""
-    row.move_to(RunState.QUEUED)
-    row.queued_at = timezone.now()
-    if from_start:
-        row.fresh_from = row.attempt + 1
-    row.save(update_fields=["state", "queued_at", "fresh_from"])
-    transaction.on_commit(lambda: ring("runbooks.run", row.pk, queue="runbooks"))
-    events.publish(f"run.{row.pk}", "state")
-
-
-def ring_again(*, after: int = 5) -> int:
-    """Ring for runs that have been queued for a while: their bell was lost, or the workers are busy."""
-    waiting = list(Execution.objects.queued_too_long(after).order_by("queued_at").values_list("pk", flat=True)[:100])
-    return sum(ring("runbooks.run", pk, queue="runbooks", expires=10) for pk in waiting)
+    thread = threading.Thread(target=tick, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(timeout=10)

@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import Self
 
 from django.db import DatabaseError, connection
-from django.db.models import F
+from django.db.models import Exists, F
 from django.db.models.functions import Coalesce, Now
 
-from runbooks.models import Execution, RunState
+from runbooks.models import Execution, RunState, Worker
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,8 @@ def claim(execution_id: int, worker: str) -> int | None:
     """Take a queued run by compare-and-swap; the new attempt number, or None when somebody else has it."""
     claimed = Execution.objects.filter(pk=execution_id, state=RunState.QUEUED).update(
         state=RunState.RUNNING,
+        waiting_for="",
+        wake_at=None,
         attempt=F("attempt") + 1,
         worker=worker[:200],
         started_at=Coalesce(F("started_at"), Now()),
@@ -39,13 +41,14 @@ class Heartbeat(threading.Thread):
     """Renews the lease of one attempt and watches for a cancel. `stopped` is set when the step must end.
 
     `reason` is then "cancel" (somebody asked) or "lost" (the lease is another's, or was not renewed
-    for 45 s).
+    for 45 s). `pause` and `drain` (this worker is to end) are obeyed between steps only.
     """
 
-    def __init__(self, execution_id: int, attempt: int) -> None:
+    def __init__(self, execution_id: int, attempt: int, worker: str = "") -> None:
         super().__init__(name=f"lease of run {execution_id}", daemon=True)
-        self.execution_id, self.attempt = execution_id, attempt
-        self.stopped = threading.Event()
+        self.execution_id, self.attempt, self.worker = execution_id, attempt, worker
+        self.stopped, self.lost = threading.Event(), threading.Event()
+        self.pause = self.drain = False
         self.reason: str | None = None
         self._done = threading.Event()
         self._renewed = time.monotonic()
@@ -81,10 +84,13 @@ class Heartbeat(threading.Thread):
         now = time.monotonic()
         if now - self._renewed >= RENEW_EVERY and mine.update(lease_expires_at=Now() + LEASE):
             self._renewed = now
-        state = mine.values_list("state", flat=True).first()
-        if state is None:
+        draining = Worker.objects.filter(name=self.worker, draining_at__isnull=False)
+        row = mine.annotate(drains=Exists(draining)).values_list("state", "pause_requested_at", "drains").first()
+        if row is None:
             self.lose()
-        elif state == RunState.CANCELLING:
+            return
+        self.pause, self.drain = row[1] is not None, row[2]
+        if row[0] == RunState.CANCELLING:
             self._end("cancel")
 
     def _watch_time(self) -> None:
@@ -98,4 +104,6 @@ class Heartbeat(threading.Thread):
 
     def _end(self, reason: str) -> None:
         self.reason = reason if reason == "lost" else self.reason or reason
+        if reason == "lost":
+            self.lost.set()
         self.stopped.set()

@@ -1,7 +1,8 @@
 """Run one command and answer for every process that comes of it.
 
 Started by the worker as `python -I -S subreaper.py STATUS_FD` with only the standard library. Its
-standard input is the leash: the first line is the job as JSON {argv, env, cwd}; when the pipe
+standard input is the leash: the first line is the job as JSON {argv, env, cwd, limits, uid, gid, groups,
+input}; when the pipe
 closes (the worker died) or says anything more (stop), all descendants are terminated. As a
 subreaper it inherits orphans, `setsid` or not, so "I have no children" means "nothing is left".
 The end is written to STATUS_FD as JSON {exit, signal, stopped, left}.
@@ -11,6 +12,7 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import select
 import signal
 import sys
@@ -71,23 +73,45 @@ def end_all(grace: float) -> int:
     return len(descendants())
 
 
-def start(job: dict, libc: ctypes.CDLL) -> int:
+LIMITS = {
+    "cpu": resource.RLIMIT_CPU,
+    "memory": resource.RLIMIT_AS,
+    "file_size": resource.RLIMIT_FSIZE,
+    "open_files": resource.RLIMIT_NOFILE,
+    "processes": resource.RLIMIT_NPROC,
+}
+
+
+def become(job: dict) -> None:
+    """Take on the limits and the user of the job, in the child."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for name, value in job.get("limits", {}).items():
+        hard = resource.getrlimit(LIMITS[name])[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(LIMITS[name], (value, value))
+    if "uid" in job:
+        os.setgroups(job["groups"])
+        os.setgid(job["gid"])
+        os.setuid(job["uid"])
+
+
+def start(job: dict, libc: ctypes.CDLL, stdin: int | None) -> int:
     pid = os.fork()
     if pid:
         return pid
     try:
         os.setsid()
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        become(job)
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # a change of user takes it away, so it comes after
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
+        os.dup2(os.open(os.devnull, os.O_RDONLY) if stdin is None else stdin, 0)
         os.closerange(3, 1024)
         os.chdir(job["cwd"])
         os.execvpe(job["argv"][0], job["argv"], job["env"])
-    except OSError as error:
-        os.write(2, f"{job['argv'][0]}: {error.strerror}\n".encode())
+    except (OSError, ValueError) as error:
+        os.write(2, f"{job['argv'][0]}: {getattr(error, 'strerror', None) or error}\n".encode())
     os._exit(127)
 
 
@@ -110,15 +134,32 @@ def main() -> None:
         if not piece:
             os._exit(0)
         line += piece
-    child = start(json.loads(line), libc)
+    job = json.loads(line)
+    given, feed, child_input = job.get("input", "").encode(), -1, None
+    if "input" in job:  # the pipe stays open until the end: that it closes tells the other machine
+        child_input, feed = os.pipe()
+        os.set_inheritable(feed, False)
+        os.set_blocking(feed, False)
+    child = start(job, libc, child_input)
+    if child_input is not None:
+        os.close(child_input)
     status, stopped = None, False
     while status is None and not stopped:
-        ready, _, _ = select.select([0, wake_read], [], [], 1.0)
+        ready, writable, _ = select.select([0, wake_read], [feed] if given else [], [], 1.0)
+        if writable:
+            try:
+                given = given[os.write(feed, given[:65536]) :]
+            except BlockingIOError:
+                pass
+            except BrokenPipeError:
+                given = b""
         if wake_read in ready:
             os.read(wake_read, 4096)
         status = (reap() or {}).get(child)
         if status is None and 0 in ready:
             stopped = True
+    if feed >= 0:
+        os.close(feed)
     left = end_all(GRACE if stopped else LEFTOVER_GRACE)
     end = {
         "exit": os.waitstatus_to_exitcode(status) if status is not None and os.WIFEXITED(status) else None,

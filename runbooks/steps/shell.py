@@ -1,113 +1,113 @@
-"""`shell`: a constant script or argv on this machine, under a subreaper, with a clean environment."""
+"""`shell`: a constant script or argv, on this machine or over ssh, with a clean environment.
 
-import contextlib
-import json
-import os
-import selectors
-import signal
-import subprocess
-import sys
-import tempfile
-import time
-from pathlib import Path
-from typing import Any
+Parameters arrive as PARAM_<NAME>, the target's folders as TARGET_<NAME>, what `env` gives by its names.
+"""
 
-from runbooks.engine import subreaper
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from runbooks.definition.scalars import Bytes, Connection, Seconds, Strict
+from runbooks.engine import machines
 from runbooks.models import StepState
-from runbooks.steps import Context, Result
+from runbooks.steps import Context, Kind, Result, StepError
 
-SUBREAPER = str(Path(subreaper.__file__).resolve())
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+EnvName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=60)]
+RESERVED = ("PATH", "HOME", "TMPDIR", "LANG", "TZ", "LD_PRELOAD", "LD_LIBRARY_PATH", "BASH_ENV", "ENV", "IFS")
 
 
-def environment(context: Context, folder: str) -> dict[str, str]:
-    """PARAM_* for parameters, TARGET_* for the target's paths, and nothing of the worker's own."""
-    variables = {"PATH": PATH, "LANG": "C.UTF-8", "TZ": "UTC", "HOME": folder, "TMPDIR": folder}
+class Rlimits(Strict):
+    """What the command may take: seconds of CPU, bytes of memory and of a file, open files, processes."""
+
+    cpu: Seconds | None = None
+    memory: Bytes | None = None
+    file_size: Bytes | None = None
+    open_files: int | None = Field(default=None, ge=8, le=1_000_000)
+    processes: int | None = Field(default=None, ge=1, le=1_000_000)
+
+
+class ShellWith(Strict):
+    """A constant script for a shell, or a constant argv. No {…} is filled into either."""
+
+    script: str | None = None
+    argv: list[str] | None = Field(default=None, min_length=1)
+    interpreter: Literal["sh", "bash", "python3"] = "sh"
+    env: dict[EnvName, str] = {}
+    host: Connection | None = None
+    user: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]*$", max_length=32)] | None = None
+    limits: Rlimits = Rlimits()
+    warn_exits: list[int] = []
+
+    @model_validator(mode="after")
+    def _one_of(self) -> "ShellWith":
+        if (self.script is None) == (self.argv is None):
+            raise ValueError("give script or argv, one of them")
+        if taken := [name for name in self.env if name in RESERVED or name.startswith(("PARAM_", "TARGET_", "DESK_"))]:
+            raise ValueError(f"env may not set {', '.join(taken)}")
+        return self
+
+
+_INTERPRETERS = {
+    "sh": ["/bin/sh", "-eu", "-c"],
+    "bash": ["bash", "-euo", "pipefail", "-c"],
+    "python3": ["python3", "-I", "-c"],
+}
+
+
+class Shell(Kind):
+    name = "shell"
+    With = ShellWith
+    templated = frozenset({"env"})
+    only_reads = True
+
+    def acts(self, with_: ShellWith) -> bool:
+        return False  # what a script does nobody can tell; its author says so by `effect`
+
+    def needs(self, with_: ShellWith) -> set[str]:
+        return {with_.host} if with_.host else set()
+
+    def run(self, context: Context) -> Result:
+        """Run it, stream its output, and end with nothing of it left alive."""
+        with_: ShellWith = context.with_
+        argv = with_.argv or [*_INTERPRETERS[with_.interpreter], str(with_.script)]
+        limits = with_.limits.model_dump(exclude_none=True)
+        command = machines.Command(argv, environment(context), limits, with_.user)
+        end = machines.run(context, command, machines.machine(context, with_.host))
+        context.output.finish_step()
+        trouble = end.trouble(context)
+        if trouble is not None:
+            return trouble
+        if end.exit == 0:
+            return Result(StepState.SUCCEEDED, "", end.data())
+        if end.exit in with_.warn_exits:
+            return Result(StepState.WARNED, "It asks for a look.", end.data())
+        if end.exit == machines.SSH_FAILED and (machines.machine(context, with_.host) or {}).get("via") == "ssh":
+            return Result(StepState.FAILED, "ssh failed; what it said is in the output.", end.data())
+        return Result(StepState.FAILED, f"Exit code {end.exit}.", end.data())
+
+
+def environment(context: Context) -> dict[str, str]:
+    """PARAM_* for parameters, TARGET_* for the target's folders, and nothing of the worker's own."""
+    variables = {"PATH": machines.PATH, "LANG": "C.UTF-8", "TZ": "UTC"}
     variables |= {"DESK_RUN": str(context.execution_id), "TARGET_NAME": context.target}
     for name, value in context.params.items():
-        text = "" if value is None else str(value)
-        variables[f"PARAM_{name.upper()}"] = text.lower() if isinstance(value, bool) else text
-    for name, path in context.connections.get("paths", {}).items():
+        variables[f"PARAM_{name.upper()}"] = as_text(value)
+    for name, path in context.connections.get("paths", {}).get("folders", {}).items():
         variables[f"TARGET_{name.upper()}"] = str(path)
+    variables |= {name: as_text(value) for name, value in getattr(context.with_, "env", {}).items()}
+    for name, text in variables.items():
+        if "\0" in text:
+            raise StepError(f"{name} holds a NUL character, which no environment can carry.")
+        if len(text.encode()) > 120_000:
+            raise StepError(f"{name} is longer than 120,000 bytes, more than an environment can carry.")
     return variables
 
 
-def run(context: Context) -> Result:
-    """Run it, stream its output, and end with nothing of it left alive."""
-    argv = context.with_.argv or ["/bin/sh", "-eu", "-c", context.with_.script]
-    with tempfile.TemporaryDirectory(prefix=f"run-{context.execution_id}-", ignore_cleanup_errors=True) as folder:
-        job = {"argv": argv, "env": environment(context, folder), "cwd": folder}
-        end, timed_out = _supervise(context, job)
-    context.output.finish_step()
-    if end is None:
-        words = "The supervisor of the command died; look whether something of it still runs."
-        return Result(StepState.FAILED, words, {"exit": None}, unstoppable=True)
-    if end["left"]:
-        return Result(StepState.FAILED, f"{end['left']} processes could not be killed.", end, unstoppable=True)
-    if timed_out:
-        return Result(StepState.FAILED, "Took longer than its timeout and was stopped.", end)
-    if end["stopped"]:
-        return Result(StepState.CANCELLED, "Stopped; none of its processes is left.", end)
-    if end["exit"] == 0:
-        return Result(StepState.SUCCEEDED, "", end)
-    if end["exit"] in context.with_.warn_exits:
-        return Result(StepState.WARNED, "It asks for a look.", end)
-    if end["signal"]:
-        return Result(StepState.FAILED, f"Killed by signal {signal.Signals(end['signal']).name}.", end)
-    return Result(StepState.FAILED, f"Exit code {end['exit']}.", end)
+def as_text(value: Any) -> str:
+    """A parameter as a program reads it: yes and no are true and false, nothing is empty."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _supervise(context: Context, job: dict[str, Any]) -> tuple[dict[str, Any] | None, bool]:
-    """Hold the leash until the command and all that came of it have ended: (end, whether the time ran out)."""
-    status_read, status_write = os.pipe()
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", SUBREAPER, str(status_write)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pass_fds=[status_write],
-        start_new_session=True,
-        env={},
-    )
-    os.close(status_write)
-    timed_out = False
-    if process.stdin is None or process.stdout is None or process.stderr is None:
-        raise RuntimeError("the pipes of the supervisor are missing")
-    try:
-        process.stdin.write(json.dumps(job).encode() + b"\n")
-        process.stdin.flush()
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ, "out")
-            selector.register(process.stderr, selectors.EVENT_READ, "err")
-            leash: Any = process.stdin
-            while selector.get_map():
-                for key, _ in selector.select(timeout=0.1) if not context.output.full else []:
-                    data = os.read(key.fd, 65536)
-                    if data:
-                        context.output.feed(key.data, data)
-                    else:
-                        selector.unregister(key.fileobj)
-                context.output.tick()
-                if context.output.full:
-                    time.sleep(0.1)
-                timed_out = timed_out or time.monotonic() > context.deadline
-                if process.poll() is not None and not selector.select(timeout=0):
-                    break  # something that could not be killed still holds a pipe
-                if leash and (timed_out or context.stopped.is_set()):
-                    leash.close()
-                    leash = None
-        process.wait(timeout=60)
-        return _end(status_read), timed_out
-    finally:
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-        if process.poll() is None:
-            process.wait(timeout=60)
-        process.stdout.close()
-        process.stderr.close()
-        os.close(status_read)
-
-
-def _end(status_read: int) -> dict[str, Any] | None:
-    text = os.read(status_read, 4096)
-    return json.loads(text) if text else None
+KIND = Shell

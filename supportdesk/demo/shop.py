@@ -90,7 +90,7 @@ def prepare(server: Postgres, *, data: Path) -> tuple[str, int]:
                 "host": str(server.places.sockets), "port": server.port, "dbname": DATABASE, "user": RUNNER,
                 "password": {"secret": "database-password"},
             },
-            "http": {"base_url": f"http://127.0.0.1:{port}"},
+            "http": {"base_url": f"http://127.0.0.1:{port}", "private": True},
             "paths": {"logs": str(logs), "backups": str(backups)},
         },
         secrets={"database-password": password},

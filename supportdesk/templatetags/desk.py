@@ -192,6 +192,11 @@ def run_class(state: str) -> str:
         "cancel_failed": "warned",
         "cancelling": "running",
         "pending": "queued",
+        "planned": "queued",
+        "waiting_lock": "queued",
+        "paused": "approval",
+        "waiting": "approval",
+        "awaiting_approval": "approval",
     }
     return words.get(state, state)
 
@@ -202,10 +207,11 @@ def risk_class(risk: str) -> str:
 
 
 @register.filter
-def line_class(chunk: Any, line: str) -> str:
+def line_class(shown: Any) -> str:
     """The colour of a line of output: the engine's own words, errors and warnings stand out."""
-    if chunk.stream == "desk":
-        return "cmd" if line.startswith("$ ") else "step" if line.startswith("step ") else "dim"
-    if chunk.stream == "err" or line.startswith(("ERROR", "Critical", "FATAL")):
+    line = shown.text
+    if shown.stream == "desk":
+        return "cmd" if line.startswith("$ ") else "step" if line.startswith(("step ", "finally", "undo")) else "dim"
+    if shown.stream == "err" or line.startswith(("ERROR", "Critical", "FATAL")):
         return "err"
     return "warn" if line.lower().startswith("warning") else ""

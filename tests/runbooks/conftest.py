@@ -94,7 +94,7 @@ def target(shop: dict[str, Any], web: str, tmp_path: Any, transactional_db: None
                 **{k: v for k, v in shop.items() if k != "password"},
                 "password": {"secret": "database-password"},
             },
-            "http": {"base_url": web},
+            "http": {"base_url": web, "private": True},
             "paths": {"logs": str(logs), "backups": str(backups)},
         },
         secrets={"database-password": shop["password"]},

@@ -24,4 +24,5 @@ def shell(script: str, **more: Any) -> dict[str, Any]:
 
 def text_of(execution: Execution, stream: str = "") -> str:
     chunks = execution.chunks.order_by("seq")
-    return "".join(chunk.text for chunk in (chunks.filter(stream=stream) if stream else chunks))
+    pieces = chunks.filter(stream=stream) if stream else chunks
+    return b"".join(bytes(chunk.data) for chunk in pieces).decode(errors="replace")

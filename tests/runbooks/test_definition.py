@@ -42,20 +42,20 @@ def test_every_shipped_runbook_is_valid_and_named_like_its_file(path: Path):
 
 def test_an_unknown_field_is_named_with_its_line():
     assert problems(GOOD.replace("      script:", "      skript:"))[-1].startswith(
-        "test.yaml:16: steps.0.with.skript: is not known"
+        "test.yaml:16:7: steps.0.with.skript: is not known here; did you mean script?"
     )
 
 
 def test_a_missing_field_is_named_with_the_line_of_its_step():
-    assert problems(GOOD.replace("    title: One\n", "")) == ["test.yaml:12: steps.0.title: is missing"]
+    assert problems(GOOD.replace("    title: One\n", "")) == ["test.yaml:12:5: steps.0.title: is missing"]
 
 
 def test_broken_yaml_is_named_with_its_line():
-    assert problems("schema: 1\nid: [\n")[0].startswith("test.yaml:3: not valid YAML")
+    assert problems("schema: 1\nid: [\n")[0].startswith("test.yaml:3:1: not valid YAML")
 
 
 def test_a_key_given_twice_is_an_error():
-    assert problems(GOOD + "title: Again\n") == ["test.yaml:17: title: given twice"]
+    assert problems(GOOD + "title: Again\n") == ["test.yaml:17:1: title: given twice"]
 
 
 @pytest.mark.parametrize(

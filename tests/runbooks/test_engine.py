@@ -7,9 +7,9 @@ import pytest
 from django.db import connection, connections
 from django.utils import timezone
 
-from runbooks import actions
-from runbooks.engine import executor, lease
-from runbooks.models import Execution, OutputChunk, RunState, StepRun, StepState
+from runbooks import actions, display
+from runbooks.engine import ending, lease, reaper
+from runbooks.models import Execution, RunState, StepRun, StepState
 from supportdesk.errors import Conflict, InvalidTransition
 from tests.factories import agent, ticket
 from tests.runbooks.make import runbook, shell, text_of
@@ -61,7 +61,7 @@ def test_the_morning_check_warns_when_there_is_no_fresh_backup(target):
     import os
     from pathlib import Path
 
-    old = Path(target.connections["paths"]["backups"]) / "shop.sql.gz"
+    old = Path(target.connections["paths"]["folders"]["backups"]) / "shop.sql.gz"
     os.utime(old, (0, 0))
     run = finish(start("morning-health-check", agent(1)))
     assert run.state == RunState.SUCCEEDED
@@ -150,7 +150,10 @@ def test_a_failing_step_ends_the_run_and_names_it(target):
 
 def test_wrong_bytes_and_nul_do_not_break_the_output(target):
     runbook("bytes", [shell(r"printf 'a\0b\377c\n'")])
-    assert "ab\ufffdc" in text_of(finish(start("bytes", agent(1))), "out")
+    run = finish(start("bytes", agent(1)))
+    assert b"".join(bytes(chunk.data) for chunk in run.chunks.filter(stream="out")) == b"a\0b\xffc\n"
+    shown = [line.text for line in display.lines(run.chunks.order_by("seq")) if line.stream == "out"]
+    assert shown == ["a\u2400b\ufffdc"]
 
 
 def test_a_step_that_takes_too_long_is_stopped_with_all_it_started(target, alive):
@@ -160,14 +163,14 @@ def test_a_step_that_takes_too_long_is_stopped_with_all_it_started(target, alive
     assert run.state == RunState.FAILED
     assert "timeout" in run.summary
     assert time.monotonic() - begun < 20
-    assert alive(f"TARGET_LOGS={target.connections['paths']['logs']}\0") == []
+    assert alive(f"TARGET_LOGS={target.connections['paths']['folders']['logs']}\0") == []
 
 
 def test_nothing_a_step_left_behind_survives_it(target, alive):
     runbook("daemon", [shell("setsid sh -c 'trap \"\" TERM; sleep 300' & sleep 0.2; echo started")])
     run = finish(start("daemon", agent(1)))
     assert run.state == RunState.SUCCEEDED
-    assert alive(f"TARGET_LOGS={target.connections['paths']['logs']}\0") == []
+    assert alive(f"TARGET_LOGS={target.connections['paths']['folders']['logs']}\0") == []
 
 
 def test_a_cancelled_run_leaves_no_process_alive(target, alive):
@@ -176,13 +179,13 @@ def test_a_cancelled_run_leaves_no_process_alive(target, alive):
     run = start("long", by)
     thread = in_thread(lambda: actions.perform(execution_id=run.pk))
     wait_for(lambda: "started" in text_of(run))
-    assert len(alive(f"TARGET_LOGS={target.connections['paths']['logs']}\0")) >= 4
+    assert len(alive(f"TARGET_LOGS={target.connections['paths']['folders']['logs']}\0")) >= 4
     actions.cancel(execution_id=run.pk, by=by)
     thread.join(timeout=40)
     run.refresh_from_db()
     assert run.state == RunState.CANCELLED
     assert run.steps.get().state == StepState.CANCELLED
-    assert alive(f"TARGET_LOGS={target.connections['paths']['logs']}\0") == []
+    assert alive(f"TARGET_LOGS={target.connections['paths']['folders']['logs']}\0") == []
 
 
 def test_cancelling_a_statement_cancels_it_on_the_server(target, shop):
@@ -231,14 +234,22 @@ def test_output_stops_at_its_limit(target):
     runbook("chatty", [shell("head -c 300000 /dev/zero | tr '\\0' 'x' | fold -w 100")], limits={"output": "64KB"})
     run = finish(start("chatty", agent(1)))
     assert run.state == RunState.SUCCEEDED
+    assert "left out here: the limit is 64 KB" in text_of(run)
+    assert sum(len(chunk.data) for chunk in run.chunks.all()) < 70_000
+
+
+def test_a_run_may_stop_at_its_output_limit(target):
+    runbook("chatty", [shell("yes | head -c 300000")], limits={"output": "64KB", "on_output": "stop"})
+    run = finish(start("chatty", agent(1)))
+    assert run.state == RunState.FAILED
     assert "output limit of 64 KB" in text_of(run)
-    assert sum(len(c.text) for c in run.chunks.all()) < 70_000
 
 
 def test_sequence_numbers_have_no_gap(target):
     runbook("lines", [shell("for i in $(seq 200); do echo line $i; done; sleep 0.6; echo last")])
     run = finish(start("lines", agent(1)))
-    assert list(run.chunks.values_list("seq", flat=True)) == list(range(1, run.last_seq + 1))
+    spans = list(run.chunks.order_by("seq").values_list("first_seq", "seq"))
+    assert [number for first, last in spans for number in range(first, last + 1)] == list(range(1, run.last_seq + 1))
     assert text_of(run, "out").count("line ") == 200
 
 
@@ -285,7 +296,7 @@ def test_a_lease_that_ran_out_marks_the_run_lost_and_asks(target):
     by = agent(1)
     run = start("asks", by)
     interrupted(run)
-    assert executor.reap() == 1
+    assert reaper.reap() == 1
     run.refresh_from_db()
     assert run.state == RunState.LOST
     assert run.steps.get(step_id="second").state == StepState.LOST
@@ -302,7 +313,7 @@ def test_a_run_that_may_resume_goes_on_by_itself_and_one_that_restarts_repeats_a
     for slug, output in (("goes-on", "second\n"), ("again", "first\nsecond\n")):
         run = start(slug, by)
         interrupted(run)
-        executor.reap()
+        reaper.reap()
         run.refresh_from_db()
         assert run.state == RunState.QUEUED
         assert text_of(finish(run), "out") == output
@@ -312,7 +323,7 @@ def test_an_interrupted_once_step_always_asks(target):
     two_steps("pays", "once", "resume")
     run = start("pays", agent(1))
     interrupted(run)
-    executor.reap()
+    reaper.reap()
     run.refresh_from_db()
     assert run.state == RunState.LOST
 
@@ -326,7 +337,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(target):
     thread.join(timeout=30)
     run.refresh_from_db()
     assert (run.state, run.attempt) == (RunState.RUNNING, 7)
-    assert not OutputChunk.objects.filter(execution=run, text__contains="two").exists()
+    assert "two" not in text_of(run)
 
 
 def test_a_dead_worker_while_cancelling_is_said(target):
@@ -335,7 +346,7 @@ def test_a_dead_worker_while_cancelling_is_said(target):
     lease.claim(run.pk, "w")
     actions.cancel(execution_id=run.pk, by=by)
     Execution.objects.filter(pk=run.pk).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
-    executor.reap()
+    reaper.reap()
     run.refresh_from_db()
     assert run.state == RunState.CANCEL_FAILED
 
@@ -373,8 +384,8 @@ def test_a_queued_run_is_rung_for_again(target, monkeypatch):
     run = start("morning-health-check", agent(1))
     Execution.objects.filter(pk=run.pk).update(queued_at=timezone.now() - timedelta(minutes=1))
     rung = []
-    monkeypatch.setattr(executor, "ring", lambda task, pk, queue, expires: rung.append((task, pk, queue)) or True)
-    assert actions.sweep() == {"reaped": 0, "rung": 1}
+    monkeypatch.setattr(reaper, "ring", lambda task, pk, queue, expires: rung.append((task, pk, queue)) or True)
+    assert actions.sweep() == {"reaped": 0, "woken": 0, "expired": 0, "rung": 1}
     assert rung == [("runbooks.run", run.pk, "runbooks")]
 
 
@@ -405,7 +416,7 @@ def test_a_restart_asks_when_a_once_step_was_already_done(target):
     runbook("pays-first", [first, {**shell("echo second"), "id": "second"}], on_worker_loss="restart")
     run = start("pays-first", agent(1))
     interrupted(run)
-    executor.reap()
+    reaper.reap()
     run.refresh_from_db()
     assert run.state == RunState.LOST
 
@@ -413,9 +424,9 @@ def test_a_restart_asks_when_a_once_step_was_already_done(target):
 def test_a_reaped_worker_that_wakes_up_ends_nothing(target):
     run = start("morning-health-check", agent(1))
     attempt = lose(run)
-    executor.reap()
+    reaper.reap()
     run.refresh_from_db()
-    assert executor.finish(run, attempt, RunState.FAILED, "late") is False
+    assert ending.finish(run, attempt, RunState.FAILED, "late") is False
     run.refresh_from_db()
     assert run.state == RunState.QUEUED
 
@@ -426,7 +437,9 @@ def test_a_slow_answer_over_http_is_cancelled_at_once(target, shop):
     from runbooks.models import Target
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        connections_ = target.connections | {"http": {"base_url": f"http://127.0.0.1:{silent.getsockname()[1]}"}}
+        connections_ = target.connections | {
+            "http": {"type": "http", "private": True, "base_url": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        }
         Target.objects.update(connections=connections_)
         runbook("silent", [{"id": "ask", "title": "Ask", "uses": "http", "with": {"path": "/x"}}])
         by = agent(1)

@@ -58,7 +58,7 @@ def _section(request: HttpRequest) -> tuple[str, int | None]:
             "retention": "directory",
         }.get(part, part), None
     if top != "tickets":
-        return {"runs": "runbooks"}.get(top, top), None
+        return top, None
     asked = parse_qs(url.query)
     tier = asked.get("tier", [""])[0]
     if url.path != "/tickets/" or tier:

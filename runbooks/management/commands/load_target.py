@@ -10,9 +10,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from runbooks import actions
 from supportdesk.errors import DeskError
 
+MORE = ("site", "labels", "zone", "windows", "freezes", "approvals", "run_level")
+
 
 class Command(BaseCommand):
-    help = "Write a target from {slug, name, environment, connections, secrets: {NAME: ENVIRONMENT_VARIABLE}}. See docs/runbooks.md."
+    help = "Write a target from {slug, name, environment, connections, secrets: {NAME: ENVIRONMENT_VARIABLE}, …}. See docs/runbooks.md."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path)
@@ -27,6 +29,7 @@ class Command(BaseCommand):
                 environment=data.get("environment", "production"),
                 connections=data["connections"],
                 secrets=secrets,
+                **{name: data[name] for name in MORE if name in data},
             )
         except KeyError as error:
             raise CommandError(

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from runbooks import actions, queries
-from runbooks.models import Execution, RunState
+from runbooks import actions, display, queries
+from runbooks.models import FINAL_STATES, Execution, RunState, Trigger
 from staff.models import Role, User
 from supportdesk.errors import DeskError, Invalid
 
@@ -18,7 +18,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug")
-        parser.add_argument("--target", required=True)
+        parser.add_argument(
+            "--target", required=True, action="append", help="a target; give it several times for several"
+        )
         parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE")
         parser.add_argument("--ticket", type=int)
         parser.add_argument("--dry-run", action="store_true")
@@ -28,9 +30,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            execution = actions.start(
+            runs = actions.start_many(
                 slug=options["slug"],
-                target=options["target"],
+                targets=options["target"],
+                trigger=Trigger.COMMAND,
                 by=self._user(options["email"]),
                 params=dict(self._pair(text) for text in options["param"]),
                 ticket=options["ticket"],
@@ -41,30 +44,32 @@ class Command(BaseCommand):
             raise CommandError(f"{error}{details}", returncode=2) from None
         except DeskError as error:
             raise CommandError(str(error), returncode=2) from None
-        if options["follow"]:
-            self._follow(execution, quiet=options["json"])
-        execution.refresh_from_db()
-        facts = {"run": execution.pk, "state": execution.state, "summary": execution.summary}
-        self.stdout.write(
-            json.dumps(facts)
-            if options["json"]
-            else f"run {execution.pk}: {execution.state} {execution.summary}".rstrip()
-        )
-        if options["follow"] and execution.state != RunState.SUCCEEDED:
+        for execution in runs:
+            if options["follow"]:
+                self._follow(execution, quiet=options["json"])
+            execution.refresh_from_db()
+            facts = {"run": execution.pk, "state": execution.state, "summary": execution.summary}
+            words = f"run {execution.pk}: {execution.state} {execution.summary}".rstrip()
+            self.stdout.write(json.dumps(facts) if options["json"] else words)
+        if options["follow"] and any(execution.state != RunState.SUCCEEDED for execution in runs):
             sys.exit(1)
 
     def _follow(self, execution: Execution, *, quiet: bool) -> None:
         after = 0
         while True:
-            execution.refresh_from_db(fields=["state", "last_seq"])
+            execution.refresh_from_db(fields=["state", "last_seq", "wake_at"])
             part = queries.output(execution, after=after)
             if not quiet:
-                for chunk in part.chunks:
-                    self.stdout.write(chunk.text, ending="")
+                for line in display.lines(part.chunks):
+                    self.stdout.write(line.text)
                 self.stdout.flush()
             after = part.after
             if not part.chunks:
-                if execution.is_final or execution.state == RunState.LOST:
+                asks = (
+                    execution.state in {RunState.LOST, RunState.PAUSED, RunState.AWAITING_APPROVAL}
+                    and not execution.wake_at
+                )
+                if execution.is_final or (asks and not execution.children.exclude(state__in=FINAL_STATES).exists()):
                     return
                 time.sleep(0.3)
 
