@@ -107,6 +107,7 @@ class Services(Strict):
     allowed: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@:-]*$", max_length=80)]] = Field(min_length=1)
     config: Folder | None = Field(default=None, description="supervisord.conf, or docker-compose.yml.")
     home: Folder | None = Field(default=None, description="PM2_HOME.")
+    program: Folder | None = Field(default=None, description="The full path of pm2, supervisorctl and so on.")
 
 
 class Paths(Strict):

@@ -29,6 +29,15 @@ def size(value: Any) -> Any:
     raise ValueError("write a size such as 512KB or 20MB")
 
 
+def as_text(value: Any) -> Any:
+    """A value as a program reads it: yes and no are true and false, nothing is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
 _DURATION_SCHEMA = WithJsonSchema({"anyOf": [{"type": "string", "pattern": _DURATION.pattern}, {"type": "integer"}]})
 _SIZE_SCHEMA = WithJsonSchema({"anyOf": [{"type": "string", "pattern": _SIZE.pattern}, {"type": "integer"}]})
 
@@ -36,6 +45,7 @@ Seconds = Annotated[int, BeforeValidator(duration), Field(gt=0, le=30 * 86_400),
 Bytes = Annotated[int, BeforeValidator(size), Field(gt=0), _SIZE_SCHEMA]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=60)]
+Text = Annotated[str, BeforeValidator(as_text)]  # where {…} may bring a number
 Connection = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)]
 
 

@@ -51,7 +51,12 @@ def storable(value: Any, redact: Callable[[str], str]) -> Any:
         return None
     if isinstance(value, int) and abs(value) > 10**300:
         return str(value)
-    return redact(clean(value)) if isinstance(value, str) else value
+    return redact(_storable_text(value)) if isinstance(value, str) else value
+
+
+def _storable_text(text: str) -> str:
+    """The text as it is, but for what jsonb cannot hold: NUL and lone surrogates become a mark."""
+    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def worker_name(worker: str = "") -> str:

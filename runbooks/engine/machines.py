@@ -39,7 +39,7 @@ cd "$folder" || exit 125
 env -i HOME="$folder" TMPDIR="$folder" "$@" </dev/null 3<&- &
 pid=$!
 marked() { grep -lszx "DESK_STEP=$mark" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3; }
-finish() { kill -TERM -- "-$pid" $(marked) 2>/dev/null; i=0; while [ $i -lt "$1" ] && [ -n "$(marked)" ]; do sleep 0.2; i=$((i+1)); done; kill -KILL -- "-$pid" $(marked) 2>/dev/null; }
+finish() { kill -s TERM -- "-$pid" $(marked) 2>/dev/null; i=0; while [ $i -lt "$1" ] && [ -n "$(marked)" ]; do sleep 0.2; i=$((i+1)); done; kill -s KILL -- "-$pid" $(marked) 2>/dev/null; }
 ( while read -r word <&3; do :; done; finish 50; rm -rf "$folder" ) </dev/null >/dev/null 2>&1 &
 watch=$!
 code=0; wait "$pid" || code=$?

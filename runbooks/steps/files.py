@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from runbooks.definition.scalars import Connection, Seconds, Strict, size
+from runbooks.definition.scalars import Connection, Seconds, Strict, Text, size
 from runbooks.engine import agents
 from runbooks.models import StepState
 from runbooks.steps import Context, Kind, Result
@@ -16,7 +16,7 @@ class FilesWith(Strict):
     connection: Connection = "paths"
     action: Literal["find", "size", "age", "delete"] = "find"
     folder: str
-    pattern: str = Field(default="*", min_length=1, max_length=400)
+    pattern: Text = Field(default="*", min_length=1, max_length=400)
     depth: int = Field(default=0, ge=0, le=20, description="How many folders deep.")
     older_than: Seconds | None = None
     newer_than: Seconds | None = None

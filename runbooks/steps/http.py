@@ -10,7 +10,7 @@ import httpx
 from pydantic import Field
 
 from runbooks import connections, expressions
-from runbooks.definition.scalars import Connection, Strict
+from runbooks.definition.scalars import Connection, Strict, Text
 from runbooks.models import StepState
 from runbooks.steps import Context, Kind, Result, StepError
 
@@ -25,8 +25,8 @@ class HttpWith(Strict):
     connection: Connection = "http"
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     path: str = Field(pattern=r"^/[^\s?#\\]*$")
-    query: dict[str, str] = {}
-    headers: dict[str, str] = {}
+    query: dict[str, Text] = {}
+    headers: dict[str, Text] = {}
     json_body: dict[str, Any] | list[Any] | None = None
     status: list[int] = [200]
     redirects: bool = False

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from runbooks import thresholds
-from runbooks.definition.scalars import Connection, Strict, duration
+from runbooks.definition.scalars import Connection, Strict, Text, duration
 from runbooks.engine import agents
 from runbooks.models import StepState
 from runbooks.steps import Context, Kind, Result, StepError
@@ -21,7 +21,7 @@ class LogsWith(Strict):
     action: Literal["search", "count", "percentile"] = "search"
     folder: str
     file: str = Field(min_length=1, max_length=400)
-    pattern: str = ""
+    pattern: Text = ""
     regex: bool = False
     ignore_case: bool = False
     since: str | int | None = Field(default=None, description="A duration such as 24h before now, or a time.")

@@ -1,6 +1,6 @@
 """`manual`: a person does something, ticks it off and writes what they saw."""
 
-from runbooks.definition.scalars import Name, Strict
+from runbooks.definition.scalars import Name, Strict, Text
 from runbooks.models import StepState
 from runbooks.steps import Context, Kind, Result
 
@@ -8,7 +8,7 @@ from runbooks.steps import Context, Kind, Result
 class ManualWith(Strict):
     """What to do, and what to write down: `fields` by name with the question for each."""
 
-    instructions: str
+    instructions: Text
     fields: dict[Name, str] = {}
 
 

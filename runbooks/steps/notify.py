@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from runbooks.definition.scalars import Strict
+from runbooks.definition.scalars import Strict, Text
 from runbooks.models import StepState
 from runbooks.steps import Context, Kind, Result
 from staff import actions as staff
@@ -15,7 +15,7 @@ Recipient = Annotated[str, Field(pattern=r"^(requester|tier:[123]|leads:[123]|[^
 
 class NotifyWith(Strict):
     to: list[Recipient] = Field(min_length=1, max_length=50)
-    text: str = Field(min_length=1, max_length=2000)
+    text: Text = Field(min_length=1, max_length=2000)
 
 
 class Notify(Kind):

@@ -7,7 +7,7 @@ from typing import Any
 import redis
 from pydantic import Field
 
-from runbooks.definition.scalars import Connection, Strict
+from runbooks.definition.scalars import Connection, Strict, Text
 from runbooks.models import StepState
 from runbooks.steps import Context, Kind, Result
 
@@ -66,7 +66,7 @@ class RedisWith(Strict):
 
     connection: Connection = "redis"
     command: str = Field(pattern=r"^[A-Za-z]+$", max_length=20)
-    args: list[str | int] = Field(default=[], max_length=100)
+    args: list[Text] = Field(default=[], max_length=100)
 
 
 class Redis(Kind):
@@ -112,7 +112,7 @@ class Redis(Kind):
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         try:
-            answer = client.execute_command(with_.command.upper(), *[_sent(value) for value in with_.args])
+            answer = client.execute_command(with_.command.upper(), *[value.encode() for value in with_.args])
         except (redis.RedisError, OSError) as error:
             if context.stopped.is_set() or context.seconds_left <= 0:
                 return context.ended_early()
@@ -147,12 +147,6 @@ def client_of(server: Any, *, timeout: float) -> redis.Redis:
         ssl=server.get("tls", False),
         socket_connect_timeout=10,
         **common,
-    )
-
-
-def _sent(value: Any) -> bytes | int:
-    return (
-        value if isinstance(value, int) and not isinstance(value, bool) else str(value).encode(errors="surrogatepass")
     )
 
 

@@ -53,7 +53,7 @@ class Service(Kind):
         manager, host = _manager(context)
         action = context.with_.action
         if action != "status":
-            argv = manager.argv(action, context.with_.service, _count(context))
+            argv = manager.command(action, context.with_.service, _count(context))
             end = machines.run(context, machines.Command(argv, manager.env), host)
             context.output.finish_step()
             trouble = end.trouble(context)
@@ -64,7 +64,7 @@ class Service(Kind):
     def preview(self, context: Context) -> Result:
         """The command that it would run, and how the service is now."""
         manager, host = _manager(context)
-        argv = manager.argv(context.with_.action, context.with_.service, _count(context))
+        argv = manager.command(context.with_.action, context.with_.service, _count(context))
         now = _status(context, manager, host, judged=False)
         return Result(StepState.SKIPPED, f"It would run {' '.join(argv)}. Now: {now.message}"[:500], now.data)
 
@@ -76,6 +76,11 @@ class Manager:
 
     def __init__(self, connection: Mapping[str, Any]) -> None:
         self.connection = connection
+
+    def command(self, action: str, service: str, count: int | None = None) -> list[str]:
+        """The argv, with the program where the connection says that it is."""
+        first, *rest = self.argv(action, service, count)
+        return [self.connection.get("program") or first, *rest]
 
     def argv(self, action: str, service: str, count: int | None) -> list[str]:
         raise NotImplementedError
@@ -181,7 +186,7 @@ def _count(context: Context) -> int | None:
 
 def _status(context: Context, manager: Manager, host: Any, *, judged: bool = True) -> Result:
     taken: list[bytes] = []
-    argv = manager.argv("status", context.with_.service, None)
+    argv = manager.command("status", context.with_.service)
     end = machines.run(context, machines.Command(argv, manager.env), host, take=taken.append)
     context.output.finish_step()
     trouble = end.trouble(context)

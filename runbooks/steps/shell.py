@@ -3,11 +3,11 @@
 Parameters arrive as PARAM_<NAME>, the target's folders as TARGET_<NAME>, what `env` gives by its names.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from runbooks.definition.scalars import Bytes, Connection, Seconds, Strict
+from runbooks.definition.scalars import Bytes, Connection, Seconds, Strict, Text, as_text
 from runbooks.engine import machines
 from runbooks.models import StepState
 from runbooks.steps import Context, Kind, Result, StepError
@@ -32,7 +32,7 @@ class ShellWith(Strict):
     script: str | None = None
     argv: list[str] | None = Field(default=None, min_length=1)
     interpreter: Literal["sh", "bash", "python3"] = "sh"
-    env: dict[EnvName, str] = {}
+    env: dict[EnvName, Text] = {}
     host: Connection | None = None
     user: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]*$", max_length=32)] | None = None
     limits: Rlimits = Rlimits()
@@ -91,23 +91,16 @@ def environment(context: Context) -> dict[str, str]:
     variables = {"PATH": machines.PATH, "LANG": "C.UTF-8", "TZ": "UTC"}
     variables |= {"DESK_RUN": str(context.execution_id), "TARGET_NAME": context.target}
     for name, value in context.params.items():
-        variables[f"PARAM_{name.upper()}"] = as_text(value)
+        variables[f"PARAM_{name.upper()}"] = str(as_text(value))
     for name, path in context.connections.get("paths", {}).get("folders", {}).items():
         variables[f"TARGET_{name.upper()}"] = str(path)
-    variables |= {name: as_text(value) for name, value in getattr(context.with_, "env", {}).items()}
+    variables |= dict(context.with_.env)
     for name, text in variables.items():
         if "\0" in text:
             raise StepError(f"{name} holds a NUL character, which no environment can carry.")
         if len(text.encode()) > 120_000:
             raise StepError(f"{name} is longer than 120,000 bytes, more than an environment can carry.")
     return variables
-
-
-def as_text(value: Any) -> str:
-    """A parameter as a program reads it: yes and no are true and false, nothing is empty."""
-    if value is None:
-        return ""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 KIND = Shell

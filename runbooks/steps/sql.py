@@ -55,7 +55,7 @@ class SqlWith(Strict):
 
     connection: Connection = "postgres"
     query: str = Field(min_length=1)
-    bind: dict[Name, str] = {}
+    bind: dict[Name, str | int | float | bool | None] = {}
     identifiers: dict[Name, list[Annotated[str, Field(max_length=63)]]] = Field(
         default={}, description="A parameter's name with the identifiers that it may name."
     )

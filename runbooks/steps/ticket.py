@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from runbooks.definition.scalars import Strict
+from runbooks.definition.scalars import Strict, Text
 from runbooks.models import StepState
 from runbooks.steps import Context, Kind, Result, StepError
 from staff.models import Tier, User
@@ -18,8 +18,8 @@ class TicketWith(Strict):
 
     action: Literal["open", "note", "reply", "resolve", "priority"]
     number: str | int | None = Field(default=None, description="Another ticket than the run's own.")
-    subject: str = Field(default="", max_length=400)
-    text: str = Field(default="", max_length=20_000)
+    subject: Text = Field(default="", max_length=400)
+    text: Text = Field(default="", max_length=20_000)
     tier: Literal[1, 2, 3] | None = None
     priority: Priority | None = None
     requester: str = Field(default="", max_length=254)

@@ -1,11 +1,13 @@
 """Targets on real servers: the test PostgreSQL, this machine's shell, a small HTTP server."""
 
+import json
 import threading
 import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
@@ -15,9 +17,24 @@ from psycopg import sql
 from runbooks import actions
 from supportdesk import guide
 
+SEEN: list[dict[str, Any]] = []  # what the web server was asked, for tests that look
+
 
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        size = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(size)) if size else None
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        SEEN.append(
+            {
+                "path": parts.path,
+                "query": parse_qs(parts.query, keep_blank_values=True),
+                "json": body,
+                "headers": headers,
+                "host": headers.get("host"),
+            }
+        )
         status = 503 if "broken" in self.path else 302 if "moved" in self.path else 200
         body = b'{"status": "ok"}'
         self.send_response(status)
@@ -26,6 +43,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Location", "http://127.0.0.1:1/elsewhere")
         self.end_headers()
         self.wfile.write(body)
+
+    do_POST = do_GET
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
