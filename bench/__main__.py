@@ -5,7 +5,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,27 +14,52 @@ from typing import Any
 from supportdesk.embedded import places, processes, servers
 
 
+class Started:
+    """The servers that this command started, which it may also restart."""
+
+    def __init__(self) -> None:
+        self.servers: dict[str, Any] = {}
+        self.children: dict[str, processes.Child] = {}
+
+    def start(self, name: str, server: Any) -> None:
+        self.servers[name] = server
+        self.children[name] = server.start()
+
+    def again(self, name: str) -> Callable[[], None] | None:
+        """What kills the server and starts it again; None where it is not ours."""
+        if name not in self.servers:
+            return None
+
+        def restart() -> None:
+            self.children[name].kill_group()
+            self.children[name].process.wait(timeout=30)
+            time.sleep(1)
+            self.children[name] = self.servers[name].start()
+
+        return restart
+
+
 @contextmanager
-def database(keep: Path | None) -> Iterator[None]:
+def database(keep: Path | None) -> Iterator[Started]:
     """A server with ordinary settings; with --data it is kept from one command to the next."""
     data = keep or Path(tempfile.mkdtemp(prefix="desk-bench-"))
     where = places.find(data.resolve())
-    children: list[processes.Child] = []
+    started = Started()
     try:
         if not os.environ.get("DATABASE_URL"):
             server = servers.Postgres(where, "bench", 5434, ("shared_buffers=512MB", "max_wal_size=4GB"))
-            children.append(server.start())
+            started.start("postgres", server)
             server.ensure_database("supportdesk_bench")
             os.environ["DATABASE_URL"] = server.url("supportdesk_bench")
         broker = servers.Redis.plan(where)
         if not os.environ.get("REDIS_URL"):
-            children.append(broker.start())
+            started.start("redis", broker)
             os.environ["REDIS_URL"] = broker.url
-        yield
+        yield started
     finally:
-        for child in children:
+        for child in started.children.values():
             child.stop()
-        for child in children:
+        for child in started.children.values():
             child.process.wait(timeout=60)
         if keep is None:
             shutil.rmtree(data, ignore_errors=True)
@@ -111,8 +137,17 @@ def main() -> int:
     api = commands.add_parser("api", help="tickets a second over REST, through the real server")
     api.add_argument("--clients", type=int, default=4)
     api.add_argument("--seconds", type=float, default=20)
+    runs = commands.add_parser("runs", help="runbook runs: first line, a minute's worth, 100 MB, browsing many")
+    runs.add_argument("--rounds", type=int, default=40)
+    runs.add_argument("--short", type=int, default=200)
+    runs.add_argument("--stored", type=int, default=10_000)
+    torture = commands.add_parser("torture", help="runs on three workers that are killed while servers are restarted")
+    torture.add_argument("--runs", type=int, default=300)
+    torture.add_argument("--seconds", type=float, default=300)
+    torture.add_argument("--seed", type=int, default=1)
+    torture.add_argument("--keep-dead", type=int, default=0, help="workers that stay dead once they were killed")
     options = parser.parse_args()
-    with database(options.data):
+    with database(options.data) as servers_:
         _django(options.data)
         if options.command == "load":
             _load(options.tickets)
@@ -126,6 +161,27 @@ def main() -> int:
             row = rest.run(clients=options.clients, seconds=options.seconds)
             print(f"{row['created']:,} tickets by {options.clients} clients: {row['rate']:.0f} a second", end="; ")
             print(f"median {row['median']:.1f} ms, p95 {row['p95']:.1f} ms")
+        elif options.command == "runs":
+            from bench import runs as runbook_runs
+
+            runbook_runs.run(rounds=options.rounds, short=options.short, stored=options.stored)
+        elif options.command == "torture":
+            from bench import torture as tormentor
+
+            report = tormentor.run(
+                runs=options.runs,
+                seconds=options.seconds,
+                seed=options.seed,
+                keep_dead=options.keep_dead,
+                restart_redis=servers_.again("redis"),
+                restart_postgres=servers_.again("postgres"),
+            )
+            print(
+                f"{options.runs} runs, {report.seconds:.0f} s: {report.kills} kills, {report.restarts} restarts, {report.cancels} cancels"
+            )
+            print(f"states: {report.states}")
+            print("\n".join(report.problems) or "no problem was found")
+            return 1 if report.problems else 0
         else:
             _pages([int(size) for size in options.sizes.split(",")], options.rounds)
     return 0

@@ -27,6 +27,7 @@ def load(folder: Path = FOLDER) -> dict[str, int]:
     tickets.load_mailboxes(mailboxes=data["mailboxes"])
     tickets.load_promises(sla=data["sla"])
     tickets.load_rules(rules=data.get("rules", []))
+    runbooks.load_thresholds(thresholds=data.get("thresholds", []))
     definitions = sorted((folder / "runbooks").glob("*.yaml"))
     for path in definitions:
         runbooks.load_runbook(text=path.read_text(), name=path.name)
