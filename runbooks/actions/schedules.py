@@ -342,5 +342,5 @@ def _tell_owner(schedule: Schedule, words: str, key: str, *, policy: str) -> Non
     )
     spec: dict[str, Any] = schedule.runbook.current.spec if schedule.runbook.current else {}
     target = schedule.targets.first()
-    if policy in (spec.get("ticket") or {}).get("open_on", []) and target is not None:
+    if target is not None and ending.opens_ticket(spec, policy, scheduled=True):
         ending.open_schedule_ticket(schedule, target, words)

@@ -73,9 +73,9 @@ class TargetNeeds(Strict):
 
 
 class TicketPolicy(Strict):
-    """What a run does with tickets by itself."""
+    """What a run does with tickets by itself. Without `open_on` the runs of schedules open one, others none."""
 
-    open_on: list[Literal["failed", "lost", "missed"]] = []
+    open_on: list[Literal["failed", "lost", "missed"]] | None = None
     resolve_on: Literal["next_success"] | None = None
     attach: bool = True
 

@@ -123,9 +123,9 @@ def advance(batch_id: int) -> None:
 def _keep_ticket(row: Execution) -> None:
     """Open a ticket for what failed, or resolve the one that an earlier failure opened, as the definition says."""
     policy: dict[str, Any] = row.spec.get("ticket") or {}
-    if row.state in BAD and "failed" in policy.get("open_on", []):
+    if row.state in BAD and opens_ticket(row.spec, "failed", scheduled=row.schedule_id is not None):
         open_ticket(row, f"{row.version.runbook.title} failed on {row.target}", row.summary)
-    elif row.state == RunState.SUCCEEDED and policy.get("resolve_on") == "next_success":
+    elif row.state == RunState.SUCCEEDED and (policy.get("resolve_on") == "next_success" or row.schedule_id):
         kept = RunTicket.objects.select_for_update().filter(
             slug=row.version.runbook.slug, target=row.target, resolved_at=None
         )
@@ -133,6 +133,12 @@ def _keep_ticket(row: Execution) -> None:
             one.resolved_at = timezone.now()
             one.save(update_fields=["resolved_at"])
             _resolve(one.ticket, row)
+
+
+def opens_ticket(spec: dict[str, Any], what: str, *, scheduled: bool) -> bool:
+    """Whether `failed`, `lost` or `missed` opens a ticket: as declared, else what nobody watched does."""
+    declared = (spec.get("ticket") or {}).get("open_on")
+    return scheduled if declared is None else what in declared
 
 
 def _resolve(ticket: Ticket, row: Execution) -> None:

@@ -128,7 +128,7 @@ def _leave(execution: Execution, attempt: int, outcome: Outcome) -> bool:
         "wake_at": outcome.wake_at,
     }
     if outcome.state == RunState.WAITING_LOCK and row.lock_deadline is None:
-        facts["lock_deadline"] = timezone.now() + timedelta(seconds=outcome.lock_wait)
+        facts["lock_deadline"] = Now() + timedelta(seconds=outcome.lock_wait)
     Execution.objects.filter(pk=row.pk).update(**facts)
     if row.state == RunState.QUEUED:
         ending.queue(row)

@@ -5,7 +5,6 @@ import logging
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from runbooks.engine import ending, locks
 from runbooks.models import FINAL_STATES, Execution, RunLock, RunState, StepRun, StepState
@@ -62,7 +61,7 @@ def _reap_one(pk: int) -> bool:
     if policy != "ask" and all(effects.get(step_id) != "once" for step_id in again):
         requeue(row, from_start=policy == "restart")
         return True
-    if "lost" in (row.spec.get("ticket") or {}).get("open_on", []):
+    if ending.opens_ticket(row.spec, "lost", scheduled=row.schedule_id is not None):
         ending.open_ticket(row, f"{row.version.runbook.title} lost its worker on {row.target}", row.summary)
     ending.tell_people(
         row, {row.requested_by_id: "you started it"}, f"Run {row.pk} lost its worker and asks what to do", "lost"
@@ -118,7 +117,7 @@ def _wake_one(pk: int) -> int:
     if row is None:
         return 0
     called = [step.result.get("run") for step in row.steps.filter(state=StepState.WAITING)]
-    over = row.wake_at is not None and row.wake_at <= timezone.now()
+    over = Execution.objects.filter(pk=pk, wake_at__lte=Now()).exists()  # by the database's clock
     if (
         not over
         and not Execution.objects.filter(pk__in=[one for one in called if one], state__in=FINAL_STATES).exists()

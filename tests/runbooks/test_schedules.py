@@ -13,7 +13,8 @@ from supportdesk.errors import Invalid, NotPermitted
 from tests.factories import UserFactory, agent
 from tests.factories import lead as make_lead
 from tests.runbooks.make import runbook, shell
-from tests.runbooks.test_engine import in_thread
+from tests.runbooks.test_engine import finish, in_thread
+from tickets.models import Ticket
 
 
 def first(rule, zone, after, count, **policy):
@@ -173,3 +174,35 @@ def test_run_now_is_in_the_name_of_who_asks(nightly):
     by = UserFactory(role="administrator")
     (run,) = actions.run_now(schedule_id=nightly.pk, by=by)
     assert (run.requested_by, run.schedule) == (by, nightly)
+
+
+def test_a_scheduled_run_that_fails_opens_a_ticket_and_one_by_hand_does_not(target):
+    runbook("nightly", [shell("exit 1")], risk="read", tier=2)
+    by = make_lead(2)
+    schedule = actions.save_schedule(
+        name="n", slug="nightly", targets=["shop"], cron_rule="0 * * * *", zone="UTC", by=by
+    )
+    finish(actions.start(slug="nightly", target="shop", by=by))
+    assert not Ticket.objects.exists()
+    moment = due(schedule, 0)
+    actions.fire(now=moment + timedelta(seconds=5))
+    finish(Execution.objects.get(schedule=schedule))
+    assert Ticket.objects.get().tier.level == 2
+
+
+def test_the_history_is_exported_with_values_and_approvals(target, browser_of):
+    runbook(
+        "danger",
+        [shell("true") | {"effect": "once"}],
+        risk="destructive",
+        tier=2,
+        params={"word": {"type": "string", "label": "W"}},
+    )
+    run = actions.start(slug="danger", target="shop", by=agent(2), params={"word": "=cmd()"})
+    other = agent(2)
+    actions.approve(execution_id=run.pk, by=other)
+    finish(run)
+    answer = browser_of(other).get("/runs/export.csv?state=succeeded")
+    text = b"".join(answer.streaming_content).decode()
+    assert '""word"": ""=cmd()""' in text
+    assert f"{other.email} yes" in text
