@@ -23,6 +23,7 @@ from runbooks.models import (
     RunApproval,
     Runbook,
     RunbookDraft,
+    RunbookVersion,
     RunLock,
     RunState,
     Schedule,
@@ -98,14 +99,8 @@ class Output:
 # -------------------------------------------------------------------------------------- runbooks
 def runbooks_for(user: User, *, q: str = "", purpose: str = "", risk: str = "") -> list[tuple[Runbook, bool]]:
     """The runbooks with their last run, favourites first, and whether the user may run each."""
-    last = Execution.objects.visible_to(user).filter(version__runbook=OuterRef("pk")).order_by("-id")
     mine = Runbook.favourite_of.through.objects.filter(runbook=OuterRef("pk"), user=user.pk)
-    rows = Runbook.objects.filter(current__isnull=False, retired_at=None).annotate(
-        last_state=Subquery(last.values("state")[:1]),
-        last_run=Subquery(last.values("pk")[:1]),
-        last_at=Subquery(last.values("created_at")[:1]),
-        favourite=Exists(mine),
-    )
+    rows = Runbook.objects.filter(current__isnull=False, retired_at=None).annotate(favourite=Exists(mine))
     for word in q.split()[:10]:
         rows = rows.filter(
             Q(title__icontains=word)
@@ -117,7 +112,21 @@ def runbooks_for(user: User, *, q: str = "", purpose: str = "", risk: str = "") 
         rows = rows.filter(purpose=purpose)
     if risk:
         rows = rows.filter(risk=risk)
-    return [(runbook, policies.can_run(user, runbook)) for runbook in rows.order_by("-favourite", "title")]
+    last = _last_runs(user)
+    found = list(rows.order_by("-favourite", "title"))
+    for runbook in found:
+        runbook.last = last.get(runbook.pk)
+    return [(runbook, policies.can_run(user, runbook)) for runbook in found]
+
+
+def _last_runs(user: User) -> dict[int, Execution]:
+    """The newest run of each runbook that the user may see; asked by version, for which there is an index."""
+    newest = Execution.objects.visible_to(user).filter(version=OuterRef("pk")).order_by("-id").values("pk")[:1]
+    by_runbook: dict[int, int] = {}
+    for runbook_id, run in RunbookVersion.objects.annotate(run=Subquery(newest)).values_list("runbook_id", "run"):
+        by_runbook[runbook_id] = max(by_runbook.get(runbook_id, 0), run or 0)
+    runs = Execution.objects.only("state", "created_at").in_bulk(by_runbook.values())
+    return {runbook_id: runs[run] for runbook_id, run in by_runbook.items() if run in runs}
 
 
 def runbook(slug: str) -> tuple[Runbook, definition.Definition]:
@@ -164,7 +173,7 @@ def executions(user: User) -> QuerySet[Execution]:
 
 def history(user: User, given: Any) -> QuerySet[Execution]:
     """The runs that the filters pick: runbook, target, state, trigger, by, since (days), q."""
-    found = executions(user).defer("version__text", "version__spec")
+    found = Execution.objects.visible_to(user).select_related("version__runbook", "target", "requested_by")
     if slug := given.get("runbook", ""):
         found = found.filter(version__runbook__slug=slug)
     if target := given.get("target", ""):

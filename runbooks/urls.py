@@ -16,6 +16,7 @@ urlpatterns = [
     path("runbooks/<slug:slug>/favourite/", catalogue.favourite, name="favourite"),
     path("runbooks/<slug:slug>/retire/", catalogue.retire, name="retire"),
     path("runs/", runs.history, name="runs"),
+    path("runs/charts/", runs.charts, name="charts"),
     path("runs/export.csv", runs.export, name="export"),
     path("runs/approvals/", runs.approvals, name="approvals"),
     path("runs/fleet/", runs.fleet, name="fleet"),

@@ -215,6 +215,7 @@ PAGES: dict[str, tuple[str, set[str], dict[str, str], set[str]]] = {
     "runbooks:find": ("/runs/{run}/find/?q=x", READERS, {}, set()),
     "runbooks:compare": ("/runs/{run}/compare/{lost}/", READERS, {}, set()),
     "runbooks:compare_with": ("/runs/{run}/compare/?other={lost}", READERS, {}, set()),
+    "runbooks:charts": ("/runs/charts/", SIGNED_IN, {}, set()),
     "runbooks:export": ("/runs/export.csv", SIGNED_IN, {}, set()),
     "runbooks:approvals": ("/runs/approvals/", SIGNED_IN, {}, set()),
     "runbooks:fleet": ("/runs/fleet/", SIGNED_IN, {}, set()),

@@ -662,6 +662,10 @@ class Migration(migrations.Migration):
                 name="run_lock_exclusive",
             ),
         ),
+        migrations.AddIndex(
+            model_name="execution",
+            index=models.Index(fields=["version", "-id"], name="run_by_version"),
+        ),
         migrations.RunPython(give_types, migrations.RunPython.noop),
         migrations.RunSQL(
             """UPDATE runbooks_outputchunk AS chunk SET data = made.data, first_seq = chunk.seq, "offset" = made.before, line = made.lines

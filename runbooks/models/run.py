@@ -192,6 +192,8 @@ class Execution(models.Model):
             models.Index(fields=["state", "-id"], name="run_by_state"),
             models.Index(fields=["target", "-id"], name="run_by_target"),
             models.Index(fields=["-created_at"], name="run_by_day"),
+            # The catalogue: the newest run of each version.
+            models.Index(fields=["version", "-id"], name="run_by_version"),
         ]
 
     def __str__(self) -> str:

@@ -1,5 +1,7 @@
 """Runbooks and their versions, from draft to published."""
 
+from typing import Any
+
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -34,6 +36,8 @@ class Runbook(models.Model):
     current = models.ForeignKey("RunbookVersion", on_delete=models.PROTECT, null=True, related_name="+")
     retired_at = models.DateTimeField(null=True, blank=True)
     favourite_of = models.ManyToManyField(User, related_name="favourite_runbooks", blank=True)
+
+    last: Any = None  # its newest run, where a query has set it
 
     class Meta:
         ordering = ["title"]
