@@ -541,18 +541,21 @@ def retry(*, execution_id: int, by: User, scopes: list[str] | None = None) -> Ex
     return new
 
 
-def start_child(*, parent_id: int, step_id: str, slug: str, target: str, params: dict[str, Any]) -> Execution:
-    """What a `runbook` step starts: in the name of who started the calling run, within what they may do. Once a step."""
+def start_child(
+    *, parent_id: int, step_id: str, slug: str, target: str, params: dict[str, Any], number: int = 1
+) -> Execution:
+    """What a `runbook` step starts: in the name of who started the calling run, within what they may do.
+
+    Once a step and try: a worker that takes the step over finds the run that the one before it started.
+    """
     with transaction.atomic():
         parent = (
             Execution.objects.select_for_update(of=("self",)).select_related("requested_by", "ticket").get(pk=parent_id)
         )
-        known = Execution.objects.filter(
-            parent=parent, parent_step=step_id, created_at__gte=parent.started_at or parent.created_at
-        )
-        steps_begun = StepRun.objects.filter(execution=parent, step_id=step_id).count()
-        if (found := known.order_by("-pk").first()) is not None and (not found.is_final or steps_begun <= 1):
-            return found
+        once = f"{step_id}:{parent.fresh_from}:{number}"
+        known = Execution.objects.filter(parent=parent, parent_step=once).first()
+        if known is not None:
+            return known
         depth, above = 1, parent
         while above.parent is not None:
             depth, above = depth + 1, above.parent
@@ -561,7 +564,7 @@ def start_child(*, parent_id: int, step_id: str, slug: str, target: str, params:
         by = parent.requested_by
         return start(
             slug=slug, target=target, by=by, params=params, ticket=parent.ticket.number if parent.ticket else None, trigger=Trigger.RUNBOOK,
-            parent=parent, parent_step=step_id, scopes=_scopes_of(by),
+            parent=parent, parent_step=once, scopes=_scopes_of(by),
         )  # fmt: skip
 
 

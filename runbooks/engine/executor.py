@@ -454,7 +454,7 @@ class _Run:
         """Run the step as often as it may be tried, and judge what came of it: (result, captured, tries)."""
         most = 1 + (step.retry.count if step.retry else 0)
         for number in range(1, most + 1):
-            result = self._result(step, output, before, phase)
+            result = self._result(step, output, before if number == 1 else {}, phase, number)
             captured: dict[str, Any] = {}
             if result.state in {StepState.SUCCEEDED, StepState.WARNED} and not self.execution.dry_run:
                 result, captured = self._judged(step, result)
@@ -509,7 +509,9 @@ class _Run:
         events.publish(f"run.{self.execution.pk}", "state")
         return row
 
-    def _result(self, step: Any, output: StepOutput, before: dict[str, Any], phase: str) -> steps.Result:
+    def _result(
+        self, step: Any, output: StepOutput, before: dict[str, Any], phase: str, number: int = 1
+    ) -> steps.Result:
         """One try: the condition, the values filled in, then the kind's own work."""
         if phase == "step" and time.monotonic() >= self.deadline:
             return steps.Result(StepState.FAILED, "The time limit of the whole run is over.")
@@ -520,7 +522,7 @@ class _Run:
             names = self.names()
             if getattr(step, "when", None) and not expressions.evaluate(expressions.parse(step.when), names):
                 return steps.Result(StepState.SKIPPED, f"Left out: {step.when} does not hold.")
-            return self._act(step, output, before, phase, names)
+            return self._act(step, output, before, phase, names, number)
         except (steps.StepError, expressions.ExpressionError) as error:
             return steps.Result(StepState.FAILED, str(error)[:500])
         except (OperationalError, InterfaceError):
@@ -532,7 +534,7 @@ class _Run:
             )
 
     def _act(
-        self, step: Any, output: StepOutput, before: dict[str, Any], phase: str, names: dict[str, Any]
+        self, step: Any, output: StepOutput, before: dict[str, Any], phase: str, names: dict[str, Any], number: int
     ) -> steps.Result:
         kind = steps.kinds()[step.uses]
         with_, preview = step.with_, False
@@ -557,6 +559,7 @@ class _Run:
             stopped=self._stop_of(phase),
             deadline=min(self.deadline, deadline) if phase == "step" else deadline,
             attempt=self.attempt,
+            number=number,
             requested_by=self.execution.requested_by_id,
             ticket=self.execution.ticket_id,
             dry_run=self.execution.dry_run,

@@ -255,7 +255,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='execution',
             name='parent_step',
-            field=models.CharField(blank=True, max_length=60),
+            field=models.CharField(blank=True, max_length=100),
         ),
         migrations.AddField(
             model_name='execution',
@@ -665,6 +665,12 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="execution",
             index=models.Index(fields=["version", "-id"], name="run_by_version"),
+        ),
+        migrations.AddConstraint(
+            model_name="execution",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("parent__isnull", False)), fields=("parent", "parent_step"), name="run_called_once"
+            ),
         ),
         migrations.RunPython(give_types, migrations.RunPython.noop),
         migrations.RunSQL(

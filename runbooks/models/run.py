@@ -118,7 +118,7 @@ class Execution(models.Model):
     queue = models.CharField(max_length=80, default="runbooks")
     batch = models.ForeignKey(Batch, on_delete=models.PROTECT, null=True, blank=True, related_name="executions")
     parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="children")
-    parent_step = models.CharField(max_length=60, blank=True)
+    parent_step = models.CharField(max_length=100, blank=True)  # the step, its first attempt that counts, the try
     retry_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="retries")
     schedule = models.ForeignKey(Schedule, on_delete=models.SET_NULL, null=True, blank=True, related_name="executions")
     scheduled_for = models.DateTimeField(null=True, blank=True)
@@ -169,6 +169,9 @@ class Execution(models.Model):
                 condition=Q(cancel_requested_at=None, cancel_requested_by=None)
                 | Q(cancel_requested_at__isnull=False, cancel_requested_by__isnull=False),
                 name="run_cancel_pair",
+            ),
+            models.UniqueConstraint(
+                fields=["parent", "parent_step"], name="run_called_once", condition=Q(parent__isnull=False)
             ),
         ]
         indexes = [

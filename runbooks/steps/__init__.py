@@ -44,6 +44,7 @@ class Context:
     stopped: threading.Event
     deadline: float  # of time.monotonic()
     attempt: int = 1
+    number: int = 1  # of the try within the attempt
     requested_by: int = 0
     ticket: int | None = None
     dry_run: bool = False

@@ -34,6 +34,7 @@ class RunbookKind(Kind):
                 child = actions.start_child(
                     parent_id=context.execution_id,
                     step_id=context.step_id,
+                    number=context.number,
                     slug=context.with_.slug,
                     target=context.with_.target or context.target,
                     params=_params(context.with_.params),

@@ -196,6 +196,39 @@ def test_a_run_calls_another_and_takes_its_result(target):
     assert run.children.count() == 1
 
 
+def test_a_worker_that_dies_while_it_calls_does_not_make_another_call_twice(target):
+    runbook("inner", [step("work", "echo inner", effect="once")], locks=[])
+    call = {"id": "call", "title": "Call", "uses": "runbook", "with": {"slug": "inner"}, "effect": "idempotent"}
+    runbook("outer", [call, step("after")], on_worker_loss="resume", locks=[])
+    run = finish(start("outer", agent(1)))
+    finish(run.children.get())
+    past = timezone.now() - timedelta(minutes=5)
+    Execution.objects.filter(pk=run.pk).update(state=RunState.RUNNING, lease_expires_at=past)
+    StepRun.objects.filter(execution=run).update(state=StepState.RUNNING, result={})
+    assert reaper.reap() == 1
+    assert run_all(run).state == RunState.SUCCEEDED
+    assert run.children.count() == 1
+
+
+def test_a_called_run_that_failed_is_called_again_when_the_step_may_be_tried_again(target, tmp_path):
+    mark = tmp_path / "mark"
+    runbook("inner", [step("work", f"test -e {mark} || {{ touch {mark}; exit 1; }}")], locks=[])
+    call = {
+        "id": "call",
+        "title": "Call",
+        "uses": "runbook",
+        "with": {"slug": "inner"},
+        "retry": {"count": 1, "backoff": 1},
+    }
+    runbook("outer", [call], locks=[])
+    run = finish(start("outer", agent(1)))
+    finish(run.children.get())
+    finish(run)
+    finish(run.children.order_by("-pk").first())
+    assert run_all(run).state == RunState.SUCCEEDED
+    assert run.children.count() == 2
+
+
 def test_a_called_runbook_needs_the_rights_of_who_started(target):
     runbook("inner", [step("work", effect="idempotent")], tier=3)
     runbook("outer", [{"id": "call", "title": "Call", "uses": "runbook", "with": {"slug": "inner"}}])
