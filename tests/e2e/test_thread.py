@@ -310,6 +310,10 @@ def test_a_call_is_written_down_beside_the_earlier_tickets(desk, sign_in):
 
 
 PAGES = [
+    "/runbooks/", "/runbooks/new/", "/runbooks/kill-idle-connections/", "/runbooks/kill-idle-connections/versions/",
+    "/runs/", "/runs/approvals/", "/runs/fleet/", "/targets/", "/targets/cod-dashboard/", "/targets/new/",
+    "/thresholds/", "/schedules/", "/schedules/new/?runbook=morning-health-check", "/schedules/calendar/",
+    "/schedules/calendar/?view=month",
     "/tickets/", "/tickets/?view=all", "/tickets/?q=qqqq", "/tickets/1001/", "/tickets/new/", "/settings/promises/", "/settings/promises/policies/1/", "/settings/calendars/business-hours/", "/notifications/", "/audit/", "/tickets/?q=is:nonsense", "/runbooks/", "/runbooks/kill-idle-connections/",
     "/runs/", "/knowledge/", "/knowledge/?q=connection", "/knowledge/?q=qqqqzzzz", "/knowledge/database-connection-pool-exhausted/",
     "/team/", "/approvals/", "/requesters/", "/requesters/1/", "/requesters/1/erase/", "/organizations/", "/organizations/new/", "/settings/tickets/",
@@ -340,7 +344,7 @@ def start_slow(desk):
     path.write_text(SLOW)
     code = f"from runbooks import actions; actions.load_runbook(text=open({str(path)!r}).read(), name='slow.yaml')"
     desk.manage("shell", "-c", code)
-    backups = desk.sql("SELECT connections->'paths'->>'backups' FROM runbooks_target")[0][0]
+    backups = desk.sql("SELECT connections->'paths'->'folders'->>'backups' FROM runbooks_target")[0][0]
     out = desk.manage("run_runbook", "slow-diagnosis", "--target", "cod-dashboard", "--json")
     return int(re.search(r'"run": (\d+)', out)[1]), backups
 
@@ -351,7 +355,7 @@ def test_a_killed_worker_loses_its_run_which_a_person_resumes(desk, sign_in):
     page.goto(f"/runs/{run}/")
     expect(page.locator(".console-log")).to_contain_text("waiting", timeout=15_000)
     ((worker,),) = desk.sql("SELECT worker FROM runbooks_execution WHERE id = %s", run)
-    os.kill(int(worker.rpartition(":")[2]), signal.SIGKILL)
+    os.kill(int(worker.rpartition("#")[2]), signal.SIGKILL)
     assert desk.sql("SELECT state FROM runbooks_execution WHERE id = %s", run) == [("running",)]
     expect(page.locator("#run-state")).to_have_text("Lost its worker", timeout=100_000)
     marker = f"DESK_RUN={run}\0".encode()
