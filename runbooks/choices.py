@@ -8,6 +8,7 @@ from psycopg import sql
 from runbooks.definition import Definition
 from runbooks.definition.params import ChoicesFrom
 from runbooks.models import Secret, Target
+from runbooks.plans import unfit
 
 MOST = 500
 SECONDS = 3
@@ -20,26 +21,28 @@ def read(target: Target, source: ChoicesFrom) -> list[tuple[str, str]]:
     secret = Secret.objects.filter(target=target, name=password["secret"]).first() if password else None
     with psycopg.connect(
         host=server["host"], port=server["port"], dbname=server["dbname"], user=server["user"], password=secret.reveal() if secret else None,
-        connect_timeout=SECONDS, options=f"-c statement_timeout={SECONDS}s -c default_transaction_read_only=on", application_name="supportdesk choices",
+        connect_timeout=SECONDS, options=f"-c statement_timeout={SECONDS}s -c default_transaction_read_only=on", application_name="supportdesk choices", sslmode=server.get("sslmode", "prefer"),
     ) as connection:  # fmt: skip
         connection.read_only = True
-        rows = connection.execute(sql.SQL(source.query)).fetchmany(MOST)
+        rows = connection.execute(sql.SQL(source.query), binary=True).fetchmany(MOST)
     return [(str(row[0]), str(row[1] if len(row) > 1 else row[0])) for row in rows if row[0] is not None]
 
 
 def for_form(parsed: Definition, slug: str) -> dict[str, Any]:
     """By parameter the choices for a target, or the words of why they cannot be read."""
     computed = {name: param.choices_from for name, param in parsed.params.items() if param.choices_from}
-    target = Target.objects.filter(slug=slug).first() if computed and slug else None
+    target = Target.objects.filter(slug=slug, retired_at=None).first() if computed and slug else None
     found: dict[str, Any] = {}
+    if target is not None and unfit(target, parsed):
+        target = None
     for name, source in computed.items():
         if target is None:
             found[name] = "Choose a target first; its choices come from there."
             continue
         try:
             found[name] = read(target, source)
-        except (psycopg.Error, KeyError, OSError) as error:
-            found[name] = f"{target} could not be asked: {' '.join(str(error).split())[:160]}. Write the value."
+        except (psycopg.Error, KeyError, OSError):
+            found[name] = f"{target} could not be asked. Write the value."
     return found
 
 

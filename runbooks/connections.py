@@ -1,6 +1,7 @@
 """The ways in to a system: what a target's named connections may say. A password is `{secret: NAME}`, never text."""
 
 import ipaddress
+import re
 import socket
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -127,11 +128,14 @@ def check(connections: Mapping[str, Any]) -> dict[str, Any]:
     wrong: dict[str, list[str]] = {}
     found: dict[str, Any] = {}
     for name, values in connections.items():
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,39}", str(name)):
+            wrong[str(name)] = ["Its name is lower case letters, digits, - and _."]
+            continue
         if not isinstance(values, Mapping):
             wrong[name] = ["It must be a mapping."]
             continue
         kind = values.get("type", name)
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             wrong[name] = [f"Say its type, one of {', '.join(KINDS)}."]
             continue
         values = dict(values)

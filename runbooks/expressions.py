@@ -7,7 +7,7 @@ A bare name is a parameter. What a result does not hold is null; comparing it by
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -331,21 +331,22 @@ def parse_template(text: str) -> list[str | Node]:
     return pieces
 
 
-def fill(text: str, names: Mapping[str, Any]) -> Any:
-    """The text with its places filled; one place alone keeps the type of its value."""
+def fill(text: str, names: Mapping[str, Any], escape: Callable[[str], str] | None = None) -> Any:
+    """The text with its places filled; one place alone keeps the type of its value. `escape` is put to each value."""
     pieces = parse_template(text)
-    if len(pieces) == 1 and not isinstance(pieces[0], str):
+    if len(pieces) == 1 and not isinstance(pieces[0], str) and escape is None:
         return evaluate(pieces[0], names)
-    return "".join(piece if isinstance(piece, str) else _shown(evaluate(piece, names)) for piece in pieces)
+    put = escape or str
+    return "".join(piece if isinstance(piece, str) else put(_shown(evaluate(piece, names))) for piece in pieces)
 
 
-def fill_all(value: Any, names: Mapping[str, Any]) -> Any:
+def fill_all(value: Any, names: Mapping[str, Any], escape: Callable[[str], str] | None = None) -> Any:
     """`fill` for every text of a nested value."""
     if isinstance(value, str):
-        return fill(value, names)
+        return fill(value, names, escape)
     if isinstance(value, Mapping):
-        return {key: fill_all(item, names) for key, item in value.items()}
-    return [fill_all(item, names) for item in value] if isinstance(value, list) else value
+        return {key: fill_all(item, names, escape) for key, item in value.items()}
+    return [fill_all(item, names, escape) for item in value] if isinstance(value, list) else value
 
 
 def _shown(value: Any) -> str:

@@ -1,9 +1,11 @@
 """The launch form, built from a definition's parameters."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.http import QueryDict
+from django.utils import timezone
 
 from runbooks.definition import Definition, Param
 from runbooks.models import Target
@@ -55,6 +57,8 @@ def fields(
     for name, param in parsed.params.items():
         value = given.get(f"param_{name}", "" if given.get("sent") else param.default)
         value = "" if value is None or param.type == "secret" else value
+        if param.type == "timestamp":
+            value = _local(str(value))
         found.append(Field(name, param, value, errors.get(name, []), (computed or {}).get(name), targets))
     return found
 
@@ -65,3 +69,12 @@ def params(parsed: Definition, given: QueryDict) -> dict[str, Any]:
         name: given.get(f"param_{name}", False if param.type == "boolean" else "")
         for name, param in parsed.params.items()
     }
+
+
+def _local(text: str) -> str:
+    """A stored moment as a field of the reader's own time shows it."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return timezone.localtime(moment).strftime("%Y-%m-%dT%H:%M:%S") if moment.tzinfo else text

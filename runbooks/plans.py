@@ -5,8 +5,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from runbooks import expressions, steps
 from runbooks.definition import Definition
 from runbooks.models import Target
+from supportdesk.errors import Invalid
 
 
 def plan_hash(version: str, targets: Iterable[Target], params: Mapping[str, Any]) -> str:
@@ -28,3 +30,26 @@ def unfit(target: Target, parsed: Definition) -> str:
         if target.labels.get(name) != value:
             return f"lacks the label {name}: {value}"
     return ""
+
+
+def others(parsed: Definition, target: Target, params: Mapping[str, Any]) -> list[Target]:
+    """The other targets that steps use by `on`, each known before anything runs. Raises `Invalid`."""
+    found: dict[str, Target] = {}
+    names = {
+        "params": params, "run": {}, "schedule": {}, "steps": {},
+        "target": {"slug": target.slug, "name": target.name, "environment": target.environment, "labels": target.labels},
+    }  # fmt: skip
+    for step in [*parsed.steps, *parsed.finally_, *(step.undo for step in parsed.steps if step.undo)]:
+        if step.on is None:
+            continue
+        slug = str(expressions.fill(step.on, names))
+        if slug == target.slug or slug in found:
+            continue
+        other = Target.objects.filter(slug=slug, retired_at=None).first()
+        if other is None:
+            raise Invalid(f"There is no target {slug}, which a step uses.")
+        lacking = steps.kinds()[step.uses].needs(step.with_) - set(other.connections)
+        if lacking:
+            raise Invalid(f"{other} has no connection {', '.join(sorted(lacking))}.")
+        found[slug] = other
+    return sorted(found.values(), key=lambda one: one.slug)

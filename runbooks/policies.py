@@ -10,6 +10,8 @@ def check_can_run(user: User, runbook: Runbook, scopes: list[str] | None = None,
     """Tier >= the runbook's, and its role; leads and administrators as tier 3; integrations by the scope of their token."""
     standing = user.standing
     _check_scope(runbook, scopes)
+    if not user.is_active:
+        raise NotPermitted(f"{user} is not active any more.")
     if standing.reads_only:
         raise NotPermitted("Auditors read and change nothing.")
     if runbook.retired_at is not None:
@@ -19,6 +21,8 @@ def check_can_run(user: User, runbook: Runbook, scopes: list[str] | None = None,
     if standing.is_integration:
         if scopes is None:
             raise NotPermitted("Integrations use the API.")
+        if runbook.role != "agent":
+            raise NotPermitted(f"“{runbook.title}” is for people, by their role.")
         return
     if runbook.role == "administrator" and not standing.is_administrator:
         raise NotPermitted(f"“{runbook.title}” is for administrators.")
@@ -83,6 +87,8 @@ def can_pick_up(user: User, execution: Execution) -> bool:
 def check_can_approve(user: User, runbook: Runbook, level: int, requester_id: int | None) -> None:
     """Staff of the tier that the approval asks for, whoever they are; never the one who asked."""
     standing = user.standing
+    if not user.is_active:
+        raise NotPermitted(f"{user} is not active any more.")
     if standing.reads_only:
         raise NotPermitted("Auditors read and change nothing.")
     if standing.is_integration:
@@ -129,6 +135,12 @@ def check_can_publish(user: User, author_id: int) -> None:
         raise NotPermitted("Leads and administrators publish runbooks.")
     if user.pk == author_id:
         raise NotPermitted("Whoever wrote a runbook does not publish it: somebody else looks at it first.")
+
+
+def check_can_publish_definition(user: User, tier_level: int, role: str) -> None:
+    """Nobody publishes what they could not run."""
+    if user.standing.run_level < tier_level or (role == "administrator" and not user.standing.is_administrator):
+        raise NotPermitted("Publishing this needs the tier and role that running it needs.")
 
 
 def can_publish(user: User, author_id: int) -> bool:

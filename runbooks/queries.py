@@ -549,11 +549,12 @@ def target(slug: str) -> Target:
     return found
 
 
-def held_locks() -> QuerySet[RunLock]:
-    """Who holds what, and who waits for it."""
-    return RunLock.objects.select_related(
-        "execution__version__runbook", "execution__target", "execution__requested_by"
-    ).order_by("key", "waits_since")
+def held_locks(user: User) -> QuerySet[RunLock]:
+    """Who holds what, and who waits for it, as far as the user may see the runs."""
+    seen = RunLock.objects.filter(execution__in=Execution.objects.visible_to(user).values("pk"))
+    return seen.select_related("execution__version__runbook", "execution__target", "execution__requested_by").order_by(
+        "key", "waits_since"
+    )
 
 
 def schedules() -> QuerySet[Schedule]:

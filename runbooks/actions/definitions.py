@@ -93,13 +93,20 @@ def submit_draft(*, draft_id: int, by: User) -> RunbookDraft:
 
 
 @transaction.atomic
-def publish_draft(*, draft_id: int, by: User, note: str = "") -> RunbookDraft:
-    """Make the draft the current version; never by its author. Raises `Conflict` when the runbook has moved on since."""
+def publish_draft(*, draft_id: int, by: User, note: str = "", sha256: str = "") -> RunbookDraft:
+    """Make the draft the current version; never by its author.
+
+    `sha256` is that of the text that the reviewer has seen. Raises `Conflict` when the text is another by now, or the
+    runbook has moved on since.
+    """
     draft = _draft(draft_id)
     policies.check_can_publish(by, draft.author_id)
     if draft.state != DraftState.IN_REVIEW:
         raise Conflict("Only what is in review can be published.")
+    if sha256 and sha256 != hashlib.sha256(draft.text.encode()).hexdigest():
+        raise Conflict("Its author changed the text since you opened it; look at it again.")
     parsed = _valid(draft)
+    policies.check_can_publish_definition(by, parsed.tier_level, parsed.role)
     current = Runbook.objects.select_for_update().filter(slug=parsed.id).first()
     if current is not None and draft.base_id != current.current_id:
         raise Conflict(f"“{current.title}” was published anew since this draft was begun; bring it up to date first.")

@@ -23,7 +23,7 @@ from runbooks.models import (
     Target,
     Trigger,
 )
-from runbooks.plans import plan_hash, unfit
+from runbooks.plans import others, plan_hash, unfit
 from staff import actions as staff
 from staff.models import Membership, User
 from supportdesk import crypto, events
@@ -110,8 +110,13 @@ def start_many(
         )
     runs = []
     for system in systems:
-        needed = 0 if dry_run else _approvals(parsed, system, values)
-        digest = plan_hash(runbook.current.sha256, [system], shown | _digests(hidden))
+        used = [system, *others(parsed, system, values)]
+        for other in used[1:]:
+            policies.check_can_run(by, runbook, scopes, other)
+            if parsed.risk != "read" and not dry_run and not break_glass and (why := windows.closed_because(other)):
+                raise Invalid(why)
+        needed = 0 if dry_run else max(_approvals(parsed, one, values) for one in used)
+        digest = plan_hash(runbook.current.sha256, used, shown | _digests(hidden))
         state = RunState.PLANNED if batch else RunState.QUEUED
         expires = None
         if needed and not break_glass:
@@ -123,7 +128,7 @@ def start_many(
             version=runbook.current, target=system, ticket=attached, params=shown | _digests(hidden), dry_run=dry_run,
             secret_params=crypto.encrypt(json.dumps(hidden)) if hidden else None, trigger=trigger, requested_by=by, batch=batch,
             queue=f"runbooks.{system.site}" if system.site else "runbooks", plan_hash=digest, approvals_needed=needed,
-            approval_tier=parsed.approval_rule.tier or runbook.tier_level, approval_expires_at=expires,
+            approval_tier=max(parsed.approval_rule.tier or runbook.tier_level, *(one.run_level for one in used)), approval_expires_at=expires,
             break_glass_reason=break_glass.strip()[:2000] if needed or windows.closed_because(system) else "", state=state, **more,
         )  # fmt: skip
         runs.append(run)
@@ -238,6 +243,9 @@ def approve(*, execution_id: int, by: User, approved: bool = True, comment: str 
 
     For a run of a batch it counts for every run of the batch that waits.
     """
+    batch = Execution.objects.filter(pk=execution_id).values_list("batch", flat=True).first()
+    if batch:  # first of all, as everybody who takes several of its runs does
+        Batch.objects.select_for_update().get(pk=batch)
     execution = Execution.objects.visible_to(by).lock(execution_id)
     runbook = execution.version.runbook
     policies.check_can_approve(by, runbook, execution.approval_tier, execution.requested_by_id)
@@ -424,13 +432,15 @@ def _cancel_children(execution: Execution, by: User) -> None:
 @transaction.atomic
 def stop_batch(*, execution_id: int, by: User) -> Execution:
     """Start no more runs of the batch; those that run go on."""
-    execution = Execution.objects.visible_to(by).lock(execution_id)
-    policies.check_can_cancel(by, execution)
-    if execution.batch_id is None:
+    found = Execution.objects.visible_to(by).select_related("version__runbook").filter(pk=execution_id).first()
+    if found is None:
+        raise NotFound(f"There is no run {execution_id}.")
+    policies.check_can_cancel(by, found)
+    if found.batch_id is None:
         raise Invalid("This run is not one of several.")
-    Batch.objects.filter(pk=execution.batch_id).update(stopped_at=Now())
-    ending.advance(execution.batch_id)
-    return execution
+    Batch.objects.filter(pk=found.batch_id).update(stopped_at=Now())
+    ending.advance(found.batch_id)
+    return found
 
 
 @transaction.atomic
@@ -455,8 +465,7 @@ def go_on(*, execution_id: int, by: User, scopes: list[str] | None = None) -> Ex
         raise Conflict(f"Nobody paused run {execution.pk}.")
     execution.pause_requested_at = None
     execution.save(update_fields=["pause_requested_at"])
-    waits = execution.steps.filter(state=StepState.WAITING).exists()
-    if execution.state == RunState.PAUSED and not waits:
+    if execution.state == RunState.PAUSED:  # a step that waits for something parks it again
         execution.move_to(RunState.QUEUED)
         ending.queue(execution)
     events.publish(f"run.{execution.pk}", "state")
@@ -506,7 +515,7 @@ def resume(*, execution_id: int, by: User, from_start: bool = False, scopes: lis
 def give_up(*, execution_id: int, by: User, scopes: list[str] | None = None) -> Execution:
     """Call a lost run failed."""
     execution = Execution.objects.visible_to(by).lock(execution_id)
-    policies.check_can_run(by, execution.version.runbook, scopes, execution.target)
+    policies.check_can_cancel(by, execution, scopes)  # also where the runbook is retired: its locks must come back
     ending.end(execution, RunState.FAILED, f"Lost its worker; called failed by {by}.")
     return execution
 
@@ -519,6 +528,8 @@ def retry(*, execution_id: int, by: User, scopes: list[str] | None = None) -> Ex
     """
     old = Execution.objects.visible_to(by).lock(execution_id)
     policies.check_can_run(by, old.version.runbook, scopes, old.target)
+    if old.dry_run:
+        raise Conflict("A dry run did nothing that could be taken over; start it anew.")
     if old.state not in {RunState.FAILED, RunState.CANCELLED, RunState.CANCEL_FAILED}:
         raise Conflict(
             f"Run {old.pk} is {RunState(old.state).label.lower()}; only what failed or was cancelled is tried again."
@@ -542,7 +553,7 @@ def retry(*, execution_id: int, by: User, scopes: list[str] | None = None) -> Ex
 
 
 def start_child(
-    *, parent_id: int, step_id: str, slug: str, target: str, params: dict[str, Any], number: int = 1
+    *, parent_id: int, attempt: int, step_id: str, slug: str, target: str, params: dict[str, Any], number: int = 1
 ) -> Execution:
     """What a `runbook` step starts: in the name of who started the calling run, within what they may do.
 
@@ -552,6 +563,8 @@ def start_child(
         parent = (
             Execution.objects.select_for_update(of=("self",)).select_related("requested_by", "ticket").get(pk=parent_id)
         )
+        if parent.attempt != attempt or parent.state != RunState.RUNNING:
+            raise Conflict("The run that calls is stopped, or another worker's.")
         once = f"{step_id}:{parent.fresh_from}:{number}"
         known = Execution.objects.filter(parent=parent, parent_step=once).first()
         if known is not None:

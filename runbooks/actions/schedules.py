@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -113,7 +114,10 @@ def save_schedule(
         for field, value in facts.items():
             setattr(schedule, field, value)
     schedule.next_at = next(_moments(schedule, timezone.now()), None)
-    schedule.full_clean(exclude=["params"])
+    try:
+        schedule.clean_fields(exclude=["params"])
+    except ValidationError as error:
+        raise Invalid("Some fields need another value.", fields=error.message_dict) from None
     schedule.save()
     schedule.targets.set(systems)
     staff.audit(
@@ -221,8 +225,9 @@ def _fire(schedule: Schedule, now: datetime) -> int:
         due.append(found)
     if following is not None and following <= now:  # too many to catch up with: go on from now
         following = next(_moments(schedule, now), None)
-    late = [at for at in due if now - at > PUNCTUAL]
-    within = [at for at in late if now - at <= timedelta(seconds=schedule.grace_seconds)]
+    spread = {at: timedelta(seconds=_jitter(schedule, at)) for at in due}
+    late = [at for at in due if now - at - spread[at] > PUNCTUAL]
+    within = [at for at in late if now - at - spread[at] <= timedelta(seconds=schedule.grace_seconds)]
     caught = {Missed.SKIP: [], Missed.ONCE: within[-1:], Missed.ALL: within}[Missed(schedule.missed)]
     if schedule.missed == Missed.ONCE and len(due) > len(late):
         caught = []  # the newest is on time: that is the one
@@ -235,7 +240,7 @@ def _fire(schedule: Schedule, now: datetime) -> int:
                 _record(schedule, at, target, FireOutcome.MISSED, note=f"It was {_late(now - at)} late.")
                 for target in targets
             )
-        elif (wait := timedelta(seconds=_jitter(schedule, at))) and at + wait > now:
+        elif at + spread[at] > now:
             following = at  # its own moment, a little later
             break
         else:

@@ -10,11 +10,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import httpx
 import psycopg
 import redis
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
 from runbooks import connections, policies, windows
 from runbooks.engine import machines
+from runbooks.engine.redaction import Redactor
 from runbooks.models import Secret, Target, TargetCheck
 from runbooks.steps import Context, StepError
 from runbooks.steps.redis import client_of
@@ -54,8 +56,11 @@ def save_target(
     facts |= _more(more)
     before = Target.objects.filter(slug=slug).first()
     old = _facts(before) if before else None
+    try:
+        Target(slug=slug, **facts).clean_fields(exclude=["connections", "labels", "windows", "freezes", "approvals"])
+    except ValidationError as error:
+        raise Invalid("Some fields need another value.", fields=error.message_dict) from None
     target, _ = Target.objects.update_or_create(slug=slug, defaults=facts)
-    target.full_clean(exclude=["connections"])
     for secret, value in (secrets or {}).items():
         set_secret(target=target, name=secret, value=value, by=by)
     if old != _facts(target):
@@ -120,7 +125,10 @@ def set_secret(*, target: Target, name: str, value: str, by: User | None = None)
     if not value or "\0" in value or len(value) > 64 * 1024:
         raise Invalid("A secret is a text of 64 KB at most.", fields={"value": ["Give the secret."]})
     secret = Secret(target=target, name=name)
-    secret.clean_fields(exclude=["ciphertext", "target"])
+    try:
+        secret.clean_fields(exclude=["ciphertext", "target"])
+    except ValidationError as error:
+        raise Invalid("A secret's name is letters, digits, - and _.", fields=error.message_dict) from None
     Secret.objects.update_or_create(
         target=target, name=name, defaults={"ciphertext": crypto.encrypt(value), "changed_at": timezone.now()}
     )
@@ -186,8 +194,7 @@ def test_connection(*, target: Target, name: str, by: User) -> TargetCheck:
         subprocess.SubprocessError,
     ) as error:
         words, ok = str(error).strip() or type(error).__name__, False
-    for secret in filter(None, kept.values()):
-        words = words.replace(secret, "•••")
+    words = Redactor(kept.values())(words)
     facts = {
         "ok": ok,
         "message": " ".join(words.split())[:500],
@@ -254,7 +261,7 @@ def _context(target: Target) -> Context:
 class _Said:
     """Takes what a command says, in the place of a run's output."""
 
-    full = False
+    full = is_over = False
 
     def __init__(self) -> None:
         self.text = ""

@@ -135,10 +135,8 @@ class RunbookDraftViewSet(mixins.ListModelMixin, DeskViewSet):
     def publish(self, request: ApiRequest, pk: str) -> Response:
         """Make it the current version; never by its author."""
         queries.draft(request.user, int(pk))
-        note = _valid(ReviewSerializer(data=request.data))["note"]
-        return Response(
-            RunbookDraftSerializer(actions.publish_draft(draft_id=int(pk), by=request.user, note=note)).data
-        )
+        done = actions.publish_draft(draft_id=int(pk), by=request.user, **_valid(ReviewSerializer(data=request.data)))
+        return Response(RunbookDraftSerializer(done).data)
 
     @extend_schema(request=ReviewSerializer, responses=RunbookDraftSerializer)
     @action(detail=True, methods=["post"])
@@ -297,5 +295,5 @@ class FleetViewSet(DeskViewSet):
 
     @extend_schema(responses=FleetSerializer)
     def list(self, request: ApiRequest) -> Response:
-        answer = {"workers": Worker.objects.all(), "queues": fleet.queues(), "locks": queries.held_locks()}
+        answer = {"workers": Worker.objects.all(), "queues": fleet.queues(), "locks": queries.held_locks(request.user)}
         return Response(FleetSerializer(answer).data)

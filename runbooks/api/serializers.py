@@ -88,6 +88,9 @@ class DraftWriteSerializer(serializers.Serializer):
 
 
 class ReviewSerializer(serializers.Serializer):
+    sha256 = serializers.CharField(
+        required=False, default="", allow_blank=True, help_text="Of the text that you have seen; another answers 409."
+    )
     note = serializers.CharField(required=False, default="", allow_blank=True, max_length=500)
 
 

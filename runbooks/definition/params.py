@@ -77,7 +77,8 @@ class Param(Strict):
         return text
 
     def _number(self, value: Any) -> int:
-        number = duration(value) if self.type == "duration" else _integer(value)
+        plain = self.type == "duration" and isinstance(value, str) and value.strip().isdecimal()  # as it is stored
+        number = duration(int(value) if plain else value) if self.type == "duration" else _integer(value)
         if self.min is not None and number < self.min:
             raise ValueError(f"must be {self.min} or more")
         if self.max is not None and number > self.max:

@@ -231,7 +231,7 @@ class Definition(Strict):
             yield from self._of_step(step, before, own=set())
             before[step.id] = set(step.capture)
         for lock in self.locks or []:
-            yield from self._template(lock.key, {}, f"the lock {lock.key}")
+            yield from self._template(lock.key, {}, f"the lock {lock.key}", secrets=False)
         if self.approval and self.approval.when:
             yield from self._expression(self.approval.when, {}, "approval.when")
 
@@ -257,7 +257,7 @@ class Definition(Strict):
                 yield f"step {step.id} captures {name}, a name that every step has already"
             yield from self._expression(text, names, f"step {step.id}, capture {name}", own={"result", "message"})
         if step.on:
-            yield from self._template(step.on, names, f"step {step.id}, on")
+            yield from self._template(step.on, {}, f"step {step.id}, on")  # what is approved is known before it runs
         yield from self._filled(step.uses, step.with_, names, f"step {step.id}")
         if step.plan not in (None, "skip"):
             yield from self._filled(step.uses, step.plan, names, f"step {step.id}, plan")
@@ -270,17 +270,22 @@ class Definition(Strict):
         kind = steps.kinds()[uses]
         for field in kind.templated:
             for text in _texts(getattr(with_, field)):
-                yield from self._template(text, names, f"{where}, {field}")
+                yield from self._template(text, names, f"{where}, {field}", secrets=uses != "runbook")
 
-    def _template(self, text: str, names: Mapping[str, set[str]], where: str) -> Iterator[str]:
+    def _template(self, text: str, names: Mapping[str, set[str]], where: str, *, secrets: bool = True) -> Iterator[str]:
         try:
             pieces = expressions.parse_template(text)
         except expressions.ExpressionError as error:
             yield f"{where}: {error} (character {error.position + 1} of {text!r})"
             return
         for piece in pieces:
-            if not isinstance(piece, str):
-                yield from self._looked_up(piece, names, where, set())
+            if isinstance(piece, str):
+                continue
+            yield from self._looked_up(piece, names, where, set())
+            for lookup in expressions.lookups(piece):
+                name = lookup.path[1] if lookup.path[0] == "params" and len(lookup.path) > 1 else lookup.path[0]
+                if not secrets and str(name) in self.params and self.params[str(name)].type == "secret":
+                    yield f"{where}: a secret would be stored there in clear"
 
     def _expression(
         self, text: str, names: Mapping[str, set[str]], where: str, own: Set[str] = frozenset()

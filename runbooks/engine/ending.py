@@ -40,6 +40,8 @@ def finish(execution: Execution, attempt: int, state: RunState, summary: str) ->
     held = Execution.objects.select_for_update().filter(pk=execution.pk, attempt=attempt, state__in=HELD).first()
     if held is None:
         return False
+    if held.state == RunState.CANCELLING and state == RunState.SKIPPED:
+        state = RunState.CANCELLED
     end(Execution.objects.select_related("version__runbook", "target").get(pk=held.pk), state, summary)
     return True
 
@@ -57,12 +59,19 @@ def end(row: Execution, state: RunState, summary: str) -> None:
     open_steps.update(state=StepState.CANCELLED, finished_at=Now())
     Execution.objects.filter(pk=row.pk).update(secret_params=None)  # nobody needs them any more
     locks.release(row)
-    _tell_parent(row)
-    if row.batch_id:
-        advance(row.batch_id)
-    if not row.dry_run:
-        _keep_ticket(row)
-    tell(row)
+    _end_children(row)
+    # Rows that others lock first are left to a transaction of their own; the sweep does what a crash leaves out.
+    if (parent := row.parent_id) is not None:
+        transaction.on_commit(lambda: _tell_parent(parent))
+    if (batch := row.batch_id) is not None:
+        transaction.on_commit(lambda: advance(batch))
+    try:
+        with transaction.atomic():
+            if not row.dry_run:
+                _keep_ticket(row)
+            tell(row)
+    except Exception as error:  # the run has ended, whatever becomes of its ticket
+        log.error("run %s ended, but nobody could be told: %s", row.pk, type(error).__name__)
 
 
 def tell(row: Execution) -> None:
@@ -90,16 +99,35 @@ def queue(row: Execution, *, because: str = "") -> None:
     events.publish("runs", "state")
 
 
-def _tell_parent(row: Execution) -> None:
+def _end_children(row: Execution) -> None:
+    """Stop what it called and what has not ended: it holds the locks under which that runs."""
+    children = Execution.objects.select_for_update(of=("self",)).filter(parent=row).exclude(state__in=FINAL_STATES)
+    for child in children.select_related("version__runbook", "target").order_by("pk"):
+        if child.state in {RunState.LOST, RunState.CANCELLING}:
+            continue
+        child.cancel_requested_at = child.cancel_requested_at or timezone.now()
+        child.cancel_requested_by_id = child.cancel_requested_by_id or row.requested_by_id
+        child.save(update_fields=["cancel_requested_at", "cancel_requested_by"])
+        if child.state == RunState.RUNNING:
+            child.move_to(RunState.CANCELLING)
+            child.save(update_fields=["state"])
+        elif not child.steps.exists():
+            end(child, RunState.CANCELLED, f"Cancelled with run {row.pk}, which called it.")
+        elif child.state != RunState.QUEUED:  # a worker takes it once more, for its `finally`
+            child.move_to(RunState.QUEUED)
+            queue(child)
+
+
+@transaction.atomic
+def _tell_parent(pk: int) -> None:
     """Let the run that called this one go on."""
-    if row.parent_id is None:
-        return
-    parent = Execution.objects.select_for_update().filter(pk=row.parent_id, state=RunState.PAUSED).first()
+    parent = Execution.objects.select_for_update().filter(pk=pk, state=RunState.PAUSED).first()
     if parent is not None and parent.pause_requested_at is None:
         parent.move_to(RunState.QUEUED)
         queue(parent)
 
 
+@transaction.atomic
 def advance(batch_id: int) -> None:
     """Queue the next runs of a batch, or skip the rest when enough of it have failed."""
     batch = Batch.objects.select_for_update().get(pk=batch_id)
@@ -111,7 +139,9 @@ def advance(batch_id: int) -> None:
             "The batch was stopped." if batch.stopped_at else f"{failed} of the batch failed, so the rest is left out."
         )
         for row in planned:
-            Execution.objects.filter(pk=row.pk).update(state=RunState.SKIPPED, finished_at=Now(), summary=words)
+            Execution.objects.filter(pk=row.pk).update(
+                state=RunState.SKIPPED, finished_at=Now(), summary=words, secret_params=None
+            )
             events.publish(f"run.{row.pk}", "state")
         return
     active = runs.exclude(state__in=[RunState.PLANNED, *FINAL_STATES]).count()
@@ -124,7 +154,8 @@ def _keep_ticket(row: Execution) -> None:
     """Open a ticket for what failed, or resolve the one that an earlier failure opened, as the definition says."""
     policy: dict[str, Any] = row.spec.get("ticket") or {}
     if row.state in BAD and opens_ticket(row.spec, "failed", scheduled=row.schedule_id is not None):
-        open_ticket(row, f"{row.version.runbook.title} failed on {row.target}", row.summary)
+        if row.ticket_id is None:  # else its own ticket says it already, to those who may see that
+            open_ticket(row, f"{row.version.runbook.title} failed on {row.target}", row.summary)
     elif row.state == RunState.SUCCEEDED and (policy.get("resolve_on") == "next_success" or row.schedule_id):
         kept = RunTicket.objects.select_for_update().filter(
             slug=row.version.runbook.slug, target=row.target, resolved_at=None

@@ -16,6 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from traceback import format_tb
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, connections, transaction
@@ -28,9 +29,10 @@ from runbooks.connections import secrets_of
 from runbooks.engine import ending, lease, locks
 from runbooks.engine.output import OutputWriter, StepOutput, compact
 from runbooks.engine.redaction import Redactor
-from runbooks.models import Execution, RunLock, RunState, Secret, SecretUse, StepRun, StepState, Target
-from runbooks.plans import plan_hash
+from runbooks.models import Execution, Overlap, RunLock, RunState, Secret, SecretUse, StepRun, StepState, Target
+from runbooks.plans import others, plan_hash
 from supportdesk import crypto, events
+from supportdesk.errors import DeskError
 from supportdesk.text import clean
 
 log = logging.getLogger(__name__)
@@ -73,6 +75,7 @@ class Outcome:
     waiting_for: str = ""
     wake_at: datetime | None = None
     lock_wait: int = 0  # seconds
+    asked: bool = False  # paused because somebody asked for it
 
 
 def run(execution_id: int, worker: str = "") -> bool:
@@ -85,18 +88,36 @@ def run(execution_id: int, worker: str = "") -> bool:
     ).get(pk=execution_id)
     events.publish(f"run.{execution_id}", "state")
     with lease.Heartbeat(execution_id, attempt, worker) as heartbeat:
+        run_ = None
         try:
             run_ = _Run(execution, attempt, heartbeat)
             outcome = run_.perform()
-            outcome = replace(outcome, summary=run_.output.redact(outcome.summary))
+            redact = run_.output.redact
+            outcome = replace(outcome, summary=redact(outcome.summary), waiting_for=redact(outcome.waiting_for))
+        except DeskError as error:
+            outcome = Outcome(RunState.FAILED, str(error))
         except Exception as error:
-            log.exception("run %s broke", execution_id)
-            outcome = Outcome(RunState.FAILED, f"The engine could not go on: {type(error).__name__}: {error}")
+            # Without the error's own words, which may hold what a step was given.
+            log.error(
+                "run %s broke: %s\n%s", execution_id, type(error).__name__, "".join(format_tb(error.__traceback__))
+            )
+            outcome = Outcome(RunState.FAILED, f"The engine could not go on: {type(error).__name__}.")
+            if run_ is not None:
+                outcome = _last_steps(run_, outcome)
         if heartbeat.reason != "lost":
             _until_stored("its end", lambda: _leave(execution, attempt, outcome), heartbeat)
     if outcome.state in ending.FINAL_STATES and heartbeat.reason != "lost":
         compact(execution_id)
     return True
+
+
+def _last_steps(run_: "_Run", outcome: Outcome) -> Outcome:
+    """`finally` after the engine itself broke, as far as it gets."""
+    try:
+        return run_.end(outcome.state, outcome.summary)
+    except Exception as error:
+        log.error("run %s could not clean up: %s", run_.execution.pk, type(error).__name__)
+        return outcome
 
 
 def _until_stored(what: str, write: Callable[[], object], heartbeat: lease.Heartbeat) -> None:
@@ -135,7 +156,8 @@ def _leave(execution: Execution, attempt: int, outcome: Outcome) -> bool:
     elif outcome.state == RunState.WAITING_LOCK and not locks.in_use(row):  # given back while this was on its way
         row.move_to(RunState.QUEUED)
         ending.queue(row)
-    if outcome.state == RunState.PAUSED and _children_done(row):
+    taken_back = outcome.asked and row.pause_requested_at is None
+    if row.state == RunState.PAUSED and (taken_back or _children_done(row)):
         row.move_to(RunState.QUEUED)
         ending.queue(row)
     events.publish(f"run.{row.pk}", "state")
@@ -163,6 +185,7 @@ class _Run:
             self.params |= given
             self.used_secrets += [str(value) for value in given.values()]
         self._targets: dict[str, dict[str, Any]] = {}
+        self.others = others(self.definition, execution.target, self.params)
         self.connections = self._open(execution.target)
         limits = self.definition.limits
         self.output = OutputWriter(
@@ -210,9 +233,11 @@ class _Run:
         if step.on is None:
             return self.execution.target.slug, self.connections
         slug = str(expressions.fill(step.on, names))
-        target = Target.objects.filter(slug=slug, retired_at=None).first()
+        if slug == self.execution.target.slug:
+            return slug, self.connections
+        target = next((one for one in self.others if one.slug == slug), None)
         if target is None:
-            raise steps.StepError(f"There is no target {slug}.")
+            raise steps.StepError(f"{slug} is none of the targets that this run was started for.")
         if self.definition.risk != "read" and not self.execution.dry_run and (why := windows.closed_because(target)):
             raise steps.StepError(why)
         before = len(self.used_secrets)
@@ -242,10 +267,10 @@ class _Run:
     def perform(self) -> Outcome:
         """Take the locks, walk the steps, undo where asked, then `finally`."""
         if self.execution.cancel_requested_at is not None:
-            return self._end(RunState.CANCELLED, self._cancelled())
+            return self.end(RunState.CANCELLED, self._cancelled())
         refused = self._refused()
         if refused is not None:
-            return self._end(RunState.FAILED, refused)
+            return self.end(RunState.FAILED, refused)
         blocked = self._lock()
         if blocked is not None:
             return blocked
@@ -261,46 +286,43 @@ class _Run:
         stop = self._walk()
         if self.unstoppable is not None:
             state = RunState.CANCEL_FAILED if self.heartbeat.reason == "cancel" else RunState.FAILED
-            return self._end(state, self.unstoppable)
+            return self.end(state, self.unstoppable)
         if stop == "cancel":
-            return self._end(RunState.CANCELLED, self._cancelled())
+            return self.end(RunState.CANCELLED, self._cancelled())
         if self.failure is not None:
             self._undo()
-            return self._end(RunState.FAILED, self.failure)
+            return self.end(RunState.FAILED, self.failure)
         if stop == "drain":
             self.output.say("this worker ends; another one goes on here")
             return Outcome(RunState.QUEUED)
         if stop == "pause":
             self.output.say("paused")
-            return Outcome(RunState.PAUSED, waiting_for="Somebody paused it.")
+            return Outcome(RunState.PAUSED, waiting_for="Somebody paused it.", asked=True)
         if self.waiting:
             words = "; ".join(result.message for result in self.waiting.values())
             moments = [result.wake_at for result in self.waiting.values() if result.wake_at]
             return Outcome(RunState.PAUSED, waiting_for=words, wake_at=min(moments) if moments else None)
-        return self._end(RunState.SUCCEEDED, self._success())
+        return self.end(RunState.SUCCEEDED, self._success())
 
     def _refused(self) -> str | None:
         """Why it must not begin: the target has changed since, lacks something, or is closed."""
         row = self.execution
+        begun = StepRun.objects.filter(execution=row, attempt__gte=1).exists()  # waiting for a lock is no beginning
         if missing := [need for need in self.definition.needed_connections if need not in self.connections]:
             return f"Target {row.target} has no connection {', '.join(missing)}."
-        if row.approvals_needed and row.plan_hash != plan_hash(row.version.sha256, [row.target], row.params):
-            return "The target has changed since this was approved; ask again."
-        if (
-            self.attempt == 1
-            and row.approvals_needed
-            and row.approval_expires_at
-            and row.approval_expires_at < timezone.now()
+        if row.approvals_needed and row.plan_hash != plan_hash(
+            row.version.sha256, [row.target, *self.others], row.params
         ):
+            return "The target has changed since this was approved; ask again."
+        if not begun and row.approvals_needed and row.approval_expires_at and row.approval_expires_at < timezone.now():
             return "The approval has expired; ask again."
         changes = self.definition.risk != "read" and not row.dry_run and not row.break_glass_reason
-        if changes and row.attempt <= 1 and (why := windows.closed_because(row.target)):
-            return why
-        return None
+        closed = filter(None, map(windows.closed_because, [row.target, *self.others]))
+        return next(closed, None) if changes and not begun else None
 
     def _lock(self) -> Outcome | None:
         """Take the locks, or say how the run waits or ends without them."""
-        if self.execution.dry_run or not self.definition.wanted_locks:
+        if self.execution.dry_run:
             return None
         wanted, by_key = [], {}
         names = self.names()
@@ -310,6 +332,15 @@ class _Run:
                 key = f"{self.execution.target.slug}/{key}"
             wanted.append((key, lock.mode == "exclusive"))
             by_key[key] = lock
+        if self.definition.locks is None and self.definition.risk != "read":
+            for other in self.others:  # a target that it may change is its own, whichever step names it
+                wanted.append((f"{other.slug}/target", True))
+                by_key[f"{other.slug}/target"] = definition.Lock()
+        schedule = self.execution.schedule
+        if schedule is not None and schedule.overlap == Overlap.QUEUE:
+            key = f"{self.execution.target.slug}/schedule {schedule.pk}"
+            wanted.append((key, True))
+            by_key[key] = definition.Lock(wait=86_400)
         with transaction.atomic():
             others = locks.take(self.execution, wanted)
         if not others:
@@ -326,8 +357,9 @@ class _Run:
             RunState.WAITING_LOCK, waiting_for=f"{', '.join(sorted(keys))}, held by {held}", lock_wait=seconds
         )
 
-    def _end(self, state: RunState, summary: str) -> Outcome:
+    def end(self, state: RunState, summary: str) -> Outcome:
         """Run `finally`, whatever came before, as long as anything did."""
+        self.output.close_limit()
         self.outcome = {RunState.SUCCEEDED: "succeeded", RunState.CANCELLED: "cancelled"}.get(state, "failed")
         wrong = self._finally() if self.definition.finally_ and self.heartbeat.reason != "lost" else []
         if wrong:
@@ -358,7 +390,8 @@ class _Run:
         stop: str | None = None
         with ThreadPoolExecutor(MOST_PARALLEL, thread_name_prefix=f"run-{self.execution.pk}") as pool:
             while True:
-                stop = stop or self._border()
+                self.heartbeat.look()
+                stop = self._border()
                 ready = [] if stop or self.failure or self.unstoppable else self._ready(running.values())
                 if len(ready) == 1 and not running:
                     self._ended(ready[0], self._step(ready[0]))
@@ -425,10 +458,9 @@ class _Run:
             if phase == "step" and step.id in self.rows and self.rows[step.id].state == StepState.WAITING
             else {}
         )
-        row = self._begin_step(index, step.id, phase)
-        if row is None:
-            self.heartbeat.lose()
-            return steps.Result(StepState.CANCELLED, "The lease is another's.")
+        row = self._begun(index, step.id, phase)
+        if isinstance(row, steps.Result):
+            return row
         title = step.title if phase == "step" else f"finally, {step.title}"
         output.say(f"step {index + 1} of {len(group)}: {title}" if phase == "step" else title)
         result, captured, tries = self._tried(step, output, before, phase, row)
@@ -494,14 +526,28 @@ class _Run:
         """`finally` and undo go on when a run is cancelled; they stop when the lease is lost."""
         return self.heartbeat.stopped if phase == "step" else self.heartbeat.lost
 
+    def _begun(self, index: int, step_id: str, phase: str) -> StepRun | steps.Result:
+        """The row of a step that begins; or why it does not. An outage of the database waits here."""
+        made: list[StepRun | steps.Result] = []
+
+        def begin() -> None:
+            made[:] = [self._begin_step(index, step_id, phase)]
+
+        _until_stored("the beginning of a step", begin, self.heartbeat)
+        return made[0] if made else steps.Result(StepState.CANCELLED, "The lease is another's.")
+
     @transaction.atomic
-    def _begin_step(self, index: int, step_id: str, phase: str) -> StepRun | None:
-        """The row of a step, made only while the lease holds by the database's own clock."""
+    def _begin_step(self, index: int, step_id: str, phase: str) -> StepRun | steps.Result:
+        """Made only while the lease holds by the database's own clock, and nobody cancelled the run."""
         mine = Execution.objects.select_for_update().filter(
             pk=self.execution.pk, attempt=self.attempt, state__in=HELD, lease_expires_at__gt=Now()
         )
-        if mine.first() is None:
-            return None
+        held = mine.first()
+        if held is None:
+            self.heartbeat.lose()
+            return steps.Result(StepState.CANCELLED, "The lease is another's.")
+        if phase == "step" and held.state == RunState.CANCELLING:
+            return steps.Result(StepState.CANCELLED, "Cancelled before it began.")
         StepRun.objects.filter(execution=self.execution, phase=phase, index=index, state=StepState.WAITING).delete()
         row = StepRun.objects.create(
             execution=self.execution, attempt=self.attempt, index=index, step_id=step_id, phase=phase, started_at=Now()
@@ -528,7 +574,8 @@ class _Run:
         except (OperationalError, InterfaceError):
             raise
         except Exception as error:
-            log.exception("run %s, step %s broke", self.execution.pk, step.id)
+            trace = "".join(format_tb(error.__traceback__))
+            log.error("run %s, step %s broke: %s\n%s", self.execution.pk, step.id, type(error).__name__, trace)
             return steps.Result(
                 StepState.FAILED, f"The step kind {step.uses} broke: {type(error).__name__}: {error}"[:500]
             )
@@ -615,10 +662,9 @@ class _Run:
     def _undo_one(self, step: Any) -> steps.Result:
         output = self.output.step(step.id)
         index = [one.id for one in self.definition.steps].index(step.id)
-        row = self._begin_step(index, step.id, "undo")
-        if row is None:
-            self.heartbeat.lose()
-            return steps.Result(StepState.CANCELLED, "The lease is another's.")
+        row = self._begun(index, step.id, "undo")
+        if isinstance(row, steps.Result):
+            return row
         output.say(f"undo: {step.undo.title or step.title}")
         act = _Undoing(step)
         result = self._kept(self._result(act, output, {}, "undo"), output)
@@ -668,7 +714,7 @@ def _filled(kind: steps.Kind, with_: Any, names: Mapping[str, Any]) -> Any:
         return with_
     given = with_.model_dump(by_alias=True)
     for field in kind.templated:
-        given[field] = expressions.fill_all(given[field], names)
+        given[field] = expressions.fill_all(given[field], names, kind.escapes.get(field))
     try:
         return kind.With.model_validate(given)
     except ValidationError as error:

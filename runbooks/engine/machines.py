@@ -249,7 +249,7 @@ def _supervise(context: Context, job: dict[str, Any], take: Callable[[bytes], No
                 timed_out = timed_out or time.monotonic() > context.deadline
                 if process.poll() is not None and not selector.select(timeout=0):
                     break  # something that could not be killed still holds a pipe
-                if leash and (timed_out or context.stopped.is_set()):
+                if leash and (timed_out or context.stopped.is_set() or output.is_over):
                     leash.close()
                     leash = None
         process.wait(timeout=60)

@@ -43,6 +43,7 @@ class OutputWriter:
         self.execution_id, self.attempt = execution_id, attempt
         self.limit, self.on_output, self.redact = limit, on_output, redact
         self.over = threading.Event()  # more than the limit came, and that ends the run
+        self._closing = False
         self._lock = threading.RLock()
         self._waiting: list[_Piece] = []
         self._size = 0  # bytes that wait
@@ -66,7 +67,7 @@ class OutputWriter:
 
     def add(self, step_id: str, stream: str, data: bytes) -> None:
         """Take redacted bytes."""
-        if not data or self.over.is_set():
+        if not data or (self.over.is_set() and stream != "desk" and not self._closing):
             return
         with self._lock:
             last = self._waiting[-1] if self._waiting else None
@@ -79,10 +80,19 @@ class OutputWriter:
                     piece = data[start : start + MOST_BYTES]
                     self._waiting.append(_Piece(step_id, stream, piece, now))
                     self._size += len(piece)
-            if self.on_output == "stop" and stream != "desk" and self._kept + self._size > self.limit:
+            if (
+                self.on_output == "stop"
+                and stream != "desk"
+                and not self._closing
+                and self._kept + self._size > self.limit
+            ):
                 words = f"The output limit of {self.limit // 1024} KB is reached; the run stops.\n"
                 self._waiting.append(_Piece(step_id, "desk", words.encode(), timezone.now()))
                 self.over.set()
+
+    def close_limit(self) -> None:
+        """What cleans up after the run may speak, though the run spoke too much."""
+        self._closing = True
 
     def tick(self) -> None:
         """Call often: stores what waited long enough."""
@@ -184,6 +194,11 @@ class StepOutput:
     @property
     def full(self) -> bool:
         return self.writer.full
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run must stop because it wrote too much."""
+        return self.writer.over.is_set() and not self.writer._closing
 
     @property
     def redact(self) -> Redactor:

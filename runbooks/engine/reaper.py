@@ -81,8 +81,14 @@ def requeue(row: Execution, *, from_start: bool) -> None:
 
 def ring_again(*, after: int = 5) -> int:
     """Ring for runs that have been queued for a while: their bell was lost, or the workers are busy."""
-    waiting = Execution.objects.queued_too_long(after).order_by("queued_at").values_list("pk", "queue")[:100]
-    return sum(ring("runbooks.run", pk, queue=queue, expires=10) for pk, queue in list(waiting))
+    late = Execution.objects.queued_too_long(after)
+    count = 0
+    for queue in list(
+        late.order_by().values_list("queue", flat=True).distinct()
+    ):  # a site without workers holds up no other
+        for pk in list(late.filter(queue=queue).order_by("queued_at").values_list("pk", flat=True)[:50]):
+            count += ring("runbooks.run", pk, queue=queue, expires=10)
+    return count
 
 
 def wake() -> int:
@@ -94,6 +100,8 @@ def wake() -> int:
     )
     for pk in set(Execution.objects.filter(due | ended).values_list("pk", flat=True)[:200]):
         count += _wake_one(pk)
+    for batch in set(Execution.objects.filter(state=RunState.PLANNED).values_list("batch", flat=True)) - {None}:
+        ending.advance(batch)
     late = Execution.objects.filter(state=RunState.WAITING_LOCK, lock_deadline__lt=Now())
     for pk in list(late.values_list("pk", flat=True)[:200]):
         count += _give_up_waiting(pk)

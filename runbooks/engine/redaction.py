@@ -33,6 +33,12 @@ def forms(secret: str) -> Iterator[bytes]:
             inner = encode(b"\0" * offset + raw).rstrip(b"=")[offset + 1 :]
             yield inner[: len(inner) - 1] if len(raw) + offset > 2 else inner
         yield encode(raw).rstrip(b"=")[:-1]
+        whole = encode(raw)
+        for width in (64, 76):  # as `openssl` and `base64` wrap it
+            if len(whole) > width:
+                yield from (
+                    whole[at : at + width].rstrip(b"=") for at in range(0, len(whole), width) if at + 8 < len(whole)
+                )
 
 
 class Redactor:

@@ -97,6 +97,8 @@ class Kind:
     name: ClassVar[str]
     With: ClassVar[type[Strict]]
     templated: ClassVar[frozenset[str]] = frozenset()
+    # What is put to each value of {…} in a field, so that it stays one part of it: of a path, of a glob.
+    escapes: ClassVar[Mapping[str, Callable[[str], str]]] = {}
     only_reads: ClassVar[bool] = False  # without effect it is run for real in a dry run
 
     def acts(self, with_: Any) -> bool:

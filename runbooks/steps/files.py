@@ -1,5 +1,6 @@
 """`files`: find, measure, or delete files of a named folder; what is deleted can be seen before, and some always stay."""
 
+import glob
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -35,10 +36,16 @@ class FilesWith(Strict):
         return self
 
 
+def _literal(value: str) -> str:
+    """A value as one name, whatever characters of a glob it holds."""
+    return glob.escape(value).replace("\\", "[\\]")
+
+
 class Files(Kind):
     name = "files"
     With = FilesWith
     templated = frozenset({"folder", "pattern"})
+    escapes = {"pattern": _literal}
     only_reads = True
 
     def acts(self, with_: FilesWith) -> bool:

@@ -37,6 +37,7 @@ class Http(Kind):
     name = "http"
     With = HttpWith
     templated = frozenset({"query", "headers", "json_body", "path"})
+    escapes = {"path": lambda value: quote(value, safe="")}
     only_reads = True
 
     def acts(self, with_: HttpWith) -> bool:

@@ -1,5 +1,6 @@
 """`logs`: search a log and its rotated ones since a time, count lines, or take percentiles of a number in them."""
 
+import glob
 import time
 from datetime import datetime
 from typing import Any, Literal
@@ -48,6 +49,7 @@ class Logs(Kind):
     name = "logs"
     With = LogsWith
     templated = frozenset({"folder", "file", "pattern", "since", "newest"})
+    escapes = {"file": glob.escape}
     only_reads = True
 
     def acts(self, with_: LogsWith) -> bool:

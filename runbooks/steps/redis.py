@@ -6,6 +6,8 @@ from typing import Any
 
 import redis
 from pydantic import Field
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from runbooks.definition.scalars import Connection, Strict, Text
 from runbooks.models import StepState
@@ -138,6 +140,7 @@ def client_of(server: Any, *, timeout: float) -> redis.Redis:
     common: dict[str, Any] = {
         "db": server.get("db", 0), "username": server.get("username"), "password": server.get("password") or None,
         "socket_timeout": max(1.0, timeout), "client_name": "supportdesk",
+        "retry": Retry(NoBackoff(), 0),  # a command whose answer is lost is not sent again
     }  # fmt: skip
     if server.get("socket"):
         return redis.Redis(unix_socket_path=server["socket"], **common)

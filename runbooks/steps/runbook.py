@@ -33,6 +33,7 @@ class RunbookKind(Kind):
             try:
                 child = actions.start_child(
                     parent_id=context.execution_id,
+                    attempt=context.attempt,
                     step_id=context.step_id,
                     number=context.number,
                     slug=context.with_.slug,

@@ -127,7 +127,7 @@ class Sql(Kind):
         try:
             with connected(context, context.with_.connection) as connection:
                 connection.read_only = True
-                found = connection.execute(sql.SQL("EXPLAIN ") + query, values(context)).fetchall()
+                found = connection.execute(sql.SQL("EXPLAIN ") + query, values(context), binary=True).fetchall()
         except psycopg.Error as error:
             return Result(StepState.FAILED, f"It would fail: {_words(error)}"[:500])
         lines = [str(next(iter(row.values()))) for row in found]
@@ -150,6 +150,11 @@ def connected(context: Context, name: str) -> Iterator[psycopg.Connection[Any]]:
         options=f"-c statement_timeout={max(1, int(context.seconds_left * 1000))}",
         connect_timeout=CONNECT_TIMEOUT,
         application_name=f"supportdesk run {context.execution_id}",
+        keepalives=1,
+        keepalives_idle=15,
+        keepalives_interval=5,
+        keepalives_count=3,
+        tcp_user_timeout=45_000,
         row_factory=dict_row,
     ) as connection:
         yield connection
@@ -191,7 +196,7 @@ def _rows(connection: psycopg.Connection[Any], context: Context) -> tuple[list[d
     cursor = connection.cursor()
     query, bound = statement(context), values(context)
     if not context.with_.read_only:
-        cursor.execute(query, bound)
+        cursor.execute(query, bound, binary=True)  # the extended protocol: one statement, whatever the text holds
         return (cursor.fetchmany(most) if cursor.description else []), cursor.rowcount
     rows = list(itertools.islice(cursor.stream(query, bound), most))
     return rows, len(rows)
@@ -278,8 +283,7 @@ class _CancelOnStop:
     def _watch(self) -> None:
         while not self._done.wait(0.1):
             if self._context.stopped.is_set() or time.monotonic() > self._context.deadline:
-                self._connection.cancel_safe(timeout=5)
-                return
+                self._connection.cancel_safe(timeout=5)  # again, where the statement had not begun yet
 
 
 KIND = Sql

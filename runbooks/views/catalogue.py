@@ -1,6 +1,7 @@
 """The catalogue, the launch form, and writing runbooks."""
 
 import difflib
+import hashlib
 from typing import Any
 
 from django.contrib import messages
@@ -11,7 +12,7 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from runbooks import actions, choices, definition, forms, policies, queries
-from runbooks.models import Execution, Purpose, Risk, RunbookDraft, Trigger
+from runbooks.models import Execution, Purpose, Risk, Runbook, RunbookDraft, Trigger
 from staff.requests import DeskRequest
 from supportdesk.errors import Invalid
 
@@ -73,7 +74,7 @@ def launch(request: DeskRequest, slug: str) -> HttpResponse:
     context = {
         "runbook": runbook,
         "definition": parsed,
-        "fields": forms.fields(parsed, given, errors, choices.for_form(parsed, chosen[0] if chosen else "")),
+        "fields": forms.fields(parsed, given, errors, _choices(request, runbook, parsed, chosen[0] if chosen else "")),
         "targets": queries.targets_for(parsed),
         "chosen": chosen,
         "ticket": given.get("ticket", ""),
@@ -91,6 +92,11 @@ def launch(request: DeskRequest, slug: str) -> HttpResponse:
         "runs": queries.executions(request.user).filter(version__runbook=runbook)[:5],
     }
     return render(request, "runbooks/launch.html", context, status=422 if summary else 200)
+
+
+def _choices(request: DeskRequest, runbook: Runbook, parsed: definition.Definition, slug: str) -> dict[str, Any]:
+    """Computed choices, for who may run it."""
+    return choices.for_form(parsed, slug) if policies.can_run(request.user, runbook) else {}
 
 
 def _start(request: DeskRequest, slug: str, params: dict[str, Any]) -> list[Execution]:
@@ -140,7 +146,7 @@ def param_choices(request: DeskRequest, slug: str) -> HttpResponse:
     """The fields of a launch form anew, when another target was chosen: its choices may be others."""
     runbook, parsed = queries.runbook(slug)
     policies.check_can_run(request.user, runbook)
-    fields = forms.fields(parsed, request.GET, {}, choices.for_form(parsed, request.GET.get("target", "")))
+    fields = forms.fields(parsed, request.GET, {}, _choices(request, runbook, parsed, request.GET.get("target", "")))
     return render(request, "runbooks/_params.html", {"fields": fields})
 
 
@@ -210,6 +216,7 @@ def write(request: DeskRequest, slug: str = "", pk: int = 0) -> HttpResponse:
         "summary": summary,
         **_may(request, draft),
     }
+    context["sha256"] = hashlib.sha256(draft.text.encode()).hexdigest() if draft else ""
     context["diff"] = diff(base, text) if base != text else []
     return render(request, "runbooks/editor.html", context, status=422 if summary else 200)
 
@@ -245,7 +252,8 @@ def review(request: DeskRequest, pk: int) -> HttpResponse:
     draft, note = queries.draft(request.user, pk), request.POST.get("note", "")
     try:
         if request.POST.get("answer") == "publish":
-            done = actions.publish_draft(draft_id=draft.pk, by=request.user, note=note)
+            seen = request.POST.get("sha256", "")
+            done = actions.publish_draft(draft_id=draft.pk, by=request.user, note=note, sha256=seen or "none")
             messages.success(request, "It is published.")
             return redirect("runbooks:launch", done.runbook.slug if done.runbook else "")
         actions.reject_draft(draft_id=draft.pk, by=request.user, note=note)

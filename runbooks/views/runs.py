@@ -252,6 +252,6 @@ def fleet(request: DeskRequest) -> HttpResponse:
     context = {
         "workers": Worker.objects.order_by("-seen_at")[:200],
         "queues": workers.queues(),
-        "locks": queries.held_locks(),
+        "locks": queries.held_locks(request.user),
     }
     return render(request, "runbooks/_fleet.html" if request.htmx else "runbooks/fleet.html", context)

@@ -32,6 +32,7 @@ def week(request: DeskRequest) -> HttpResponse:
         day = date.fromisoformat(request.GET.get("day", ""))
     except ValueError:
         day = timezone.localdate()
+    day = min(max(day, date(2000, 1, 1)), date(2200, 1, 1))
     month = request.GET.get("view") == "month"
     first = calendar.first_of(day, month=month)
     days = calendar.days(first, 42 if month else 7)

@@ -70,7 +70,7 @@ def target(request: DeskRequest, slug: str = "") -> HttpResponse:
             (secret, secret.uses.select_related("execution").first()) for secret in found.secrets.order_by("name")
         ]
         context["runs"] = queries.executions(request.user).filter(target=found)[:8]
-        context["locks"] = queries.held_locks().filter(execution__target=found)
+        context["locks"] = queries.held_locks(request.user).filter(execution__target=found)
     return render(request, "runbooks/target.html", context, status=422 if summary else 200)
 
 
@@ -97,7 +97,7 @@ def _read(given: dict[str, str]) -> dict[str, Any]:
     for name in ("labels", "approvals", "connections", "rules"):
         try:
             parsed[name] = yaml.safe_load(given[name]) or {}
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:
             mark = getattr(error, "problem_mark", None)
             words = f"Line {mark.line + 1 if mark else 1} is not valid YAML: {getattr(error, 'problem', error)}."
             raise Invalid(f"{name.capitalize()}: {words}", fields={name: [words]}) from None

@@ -452,6 +452,80 @@ def test_a_target_may_ask_for_more_than_the_runbook(target):
     assert start("mild", agent(1)).state == RunState.AWAITING_APPROVAL
 
 
+def test_another_target_that_a_step_uses_asks_for_its_own_approval_and_rights(target):
+    actions.save_target(
+        slug="prod",
+        name="Prod",
+        environment="production",
+        connections=target.connections,
+        approvals={"change": 2},
+        run_level=3,
+    )
+    params = {"where": {"type": "target", "label": "Where"}}
+    runbook("reach", [step("work", effect="idempotent", on="{where}")], params=params, tier=1)
+    with pytest.raises(NotPermitted, match="Prod"):
+        start("reach", agent(2), params={"where": "prod"})
+    run = start("reach", agent(3), params={"where": "prod"})
+    assert (run.state, run.approvals_needed, run.approval_tier) == (RunState.AWAITING_APPROVAL, 2, 3)
+    assert finish(start("reach", agent(1), params={"where": "shop"})).state == RunState.SUCCEEDED
+
+
+def test_a_freeze_that_began_while_a_run_waited_for_its_lock_holds(target):
+    locked("first")
+    locked("second")
+    by = agent(1)
+    one, two = start("first", by), start("second", by)
+    thread = in_thread(lambda: actions.perform(execution_id=one.pk))
+    wait_for(lambda: RunLock.objects.filter(execution=one, held_since__isnull=False).exists())
+    assert finish(two).state == RunState.WAITING_LOCK
+    Target.objects.filter(slug="shop").update(freezes=[{"from": "2020-01-01T00:00:00Z", "to": "2099-01-01T00:00:00Z"}])
+    thread.join(timeout=20)
+    two = finish(two)
+    assert (two.state, "frozen" in two.summary) == (RunState.FAILED, True)
+
+
+def test_a_dry_run_is_not_retried_as_a_real_one(target):
+    runbook("plan", [step("one", effect="idempotent"), step("two", "exit 1")])
+    by = agent(1)
+    run = finish(start("plan", by, dry_run=True))
+    assert run.state == RunState.FAILED
+    with pytest.raises(Conflict):
+        actions.retry(execution_id=run.pk, by=by)
+
+
+def test_a_deactivated_person_neither_runs_nor_approves(dangerous):
+    run, other = start("dangerous", agent(2)), agent(2)
+    other.is_active = False
+    other.save()
+    with pytest.raises(NotPermitted):
+        actions.approve(execution_id=run.pk, by=other)
+    with pytest.raises(NotPermitted):
+        start("dangerous", other)
+
+
+def test_a_pause_taken_back_while_a_step_waits_goes_on(target):
+    runbook(
+        "lamp", [{"id": "look", "title": "Look", "uses": "manual", "with": {"instructions": "Look."}}, step("after")]
+    )
+    by = agent(1)
+    run = finish(start("lamp", by))
+    actions.pause(execution_id=run.pk, by=by)
+    actions.answer(execution_id=run.pk, step_id="look", by=by, done=True)
+    run.refresh_from_db()
+    assert run.state == RunState.PAUSED
+    actions.go_on(execution_id=run.pk, by=by)
+    assert run_all(run).state == RunState.SUCCEEDED
+
+
+def test_what_a_run_called_ends_with_it(target):
+    runbook("inner", [step("work", "sleep 60")], locks=[])
+    call = {"id": "call", "title": "Call", "uses": "runbook", "with": {"slug": "inner"}, "needs": []}
+    runbook("outer", [call, step("bad", "sleep 0.5; exit 1", needs=[])], locks=[])
+    run = finish(start("outer", agent(1)))
+    assert run.state == RunState.FAILED
+    assert run.children.get().state == RunState.CANCELLED
+
+
 # ------------------------------------------------------------------------- targets, windows, batches
 def test_a_frozen_target_is_not_changed_but_may_be_read(target):
     freeze = {"from": "2020-01-01T00:00:00Z", "to": "2099-01-01T00:00:00Z", "reason": "Sale"}

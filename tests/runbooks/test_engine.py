@@ -401,7 +401,7 @@ def test_a_result_that_json_cannot_hold_does_not_hold_the_run(target):
     runbook("odd", [{"id": "ask", "title": "Ask", "uses": "sql", "with": {"query": query}}])
     run = finish(start("odd", agent(1)))
     assert run.state == RunState.SUCCEEDED
-    assert run.steps.get().result["rows"] == [{"nan": None, "endless": None, "odd": "ab"}]
+    assert run.steps.get().result["rows"] == [{"nan": None, "endless": None, "odd": "a\x01b"}]
 
 
 def test_secrets_are_masked_in_results_and_summaries_too(target):

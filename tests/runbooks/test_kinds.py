@@ -16,6 +16,7 @@ from runbooks import actions
 from runbooks.models import RunState, SecretUse, StepRun, StepState, Target
 from runbooks.steps.service import DockerCompose, Systemd
 from tests.factories import agent
+from tests.runbooks.conftest import SEEN
 from tests.runbooks.make import runbook, shell, text_of
 from tests.runbooks.test_engine import finish, in_thread, start, wait_for
 
@@ -250,6 +251,17 @@ def test_files_are_deleted_but_for_the_newest_and_never_through_a_link(target, f
     assert (result_of(run)["deleted"], result_of(run)["alike"]) == (3, 6)
 
 
+def test_a_value_in_a_pattern_is_a_name_and_no_glob(target, folders):
+    params = {"name": {"type": "string", "label": "Name"}}
+    with_ = {"action": "delete", "folder": "backups", "pattern": "{name}", "keep_newest": 1}
+    (folders[1] / "a.gz").write_text("x")
+    (folders[1] / "b.gz").write_text("x")
+    runbook("tidy", [one("files", with_, effect="idempotent")], params=params)
+    run = finish(start("tidy", agent(1), params={"name": "*"}))
+    assert result_of(run)["alike"] == 0
+    assert (folders[1] / "a.gz").exists()
+
+
 def test_an_old_newest_file_is_a_warning(target, folders):
     os.utime(folders[1] / "shop.sql.gz", (0, 0))
     runbook("fresh", [one("files", {"action": "age", "folder": "backups", "pattern": "*.gz", "max_age": "26h"})])
@@ -330,6 +342,18 @@ def test_vacuum_runs_outside_a_transaction(target):
     assert run.state == RunState.SUCCEEDED, run.summary
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_one_statement_is_one_statement(target, shop, dry_run):
+    import psycopg
+
+    query = "DELETE FROM orders WHERE id < 0; COMMIT; DELETE FROM orders"
+    runbook("sneaky", [one("sql", {"query": query, "read_only": False}, effect="idempotent")])
+    run = finish(start("sneaky", agent(1), dry_run=dry_run))
+    assert "multiple commands" in run.steps.get().message
+    with psycopg.connect(**shop) as server:
+        assert server.execute("SELECT count(*) FROM orders").fetchone()[0] == 40
+
+
 # -------------------------------------------------------------------------------------------- http
 def test_a_private_address_needs_an_administrators_word(target):
     http = {key: value for key, value in target.connections["http"].items() if key != "private"}
@@ -344,7 +368,8 @@ def test_assertions_on_the_answer_and_paths_that_do_not_climb(target):
     params = {"id": {"type": "string", "label": "Id"}}
     with_ = {"path": "/orders/{id}", "assertions": ["json.status == 'ok'", "milliseconds < 5000"]}
     runbook("ask", [one("http", with_)], params=params)
-    assert finish(start("ask", agent(1), params={"id": "a%2f ä?x=1#y"})).state == RunState.FAILED  # refused: ? and #
+    assert finish(start("ask", agent(1), params={"id": "a%2f/ä?x=1#y"})).state == RunState.SUCCEEDED
+    assert SEEN[-1]["path"] == "/orders/a%252f%2F%C3%A4%3Fx%3D1%23y"
     assert finish(start("ask", agent(1), params={"id": "aä"})).state == RunState.SUCCEEDED
     assert "climbs" in finish(start("ask", agent(1), params={"id": ".."})).summary
     runbook("ask", [one("http", {"path": "/x", "assertions": ["json.status == 'bad'"]})])

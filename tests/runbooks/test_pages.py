@@ -1,5 +1,7 @@
 """The pages of runbooks as people use them."""
 
+import hashlib
+
 import pytest
 
 from runbooks import actions, expressions
@@ -37,7 +39,10 @@ def test_a_runbook_is_written_by_one_and_published_by_another(db, browser_of):
     assert draft.state == "in_review"
     assert page.post(f"/runbooks/drafts/{draft.pk}/review/", {"answer": "publish"}).status_code == 403
     assert not Runbook.objects.filter(slug="say-hello").exists()
-    browser_of(other).post(f"/runbooks/drafts/{draft.pk}/review/", {"answer": "publish"})
+    stale = {"answer": "publish", "sha256": hashlib.sha256(b"another text").hexdigest()}
+    assert browser_of(other).post(f"/runbooks/drafts/{draft.pk}/review/", stale).status_code == 409
+    seen = {"answer": "publish", "sha256": hashlib.sha256(TEXT.encode()).hexdigest()}
+    browser_of(other).post(f"/runbooks/drafts/{draft.pk}/review/", seen)
     assert Runbook.objects.get(slug="say-hello").current.text == TEXT
 
 
@@ -228,3 +233,40 @@ def test_expressions_compare_and_look_up_and_nothing_else():
     assert value("len(w) == 3 and 'b' in w and true != 1")
     with pytest.raises(expressions.ExpressionError):
         value("steps.a.result.rows[0].x > 3")
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("/targets/new/", {"slug": "a b", "name": "X", "run_level": "1", "zone": "UTC"}),
+        ("/targets/new/", {"slug": "x", "name": "X", "run_level": "1", "zone": "UTC", "connections": "db.main: {type: postgres}"}),
+        ("/targets/new/", {"slug": "x", "name": "X", "run_level": "1", "zone": "UTC", "connections": "a: {type: [x]}"}),
+        ("/targets/new/", {"slug": "x", "name": "X", "run_level": "1", "zone": "UTC", "labels": "a: 2026-02-30"}),
+        ("/schedules/new/", {"runbook": "say-hello", "name": "my schedule", "cron": "0 9 * * *", "zone": "UTC", "targets": "box", "missed": "once",
+                             "gap": "forward", "fold": "first", "overlap": "skip", "grace": "60", "jitter": "0", "sent": "1"}),
+    ],
+)  # fmt: skip
+def test_odd_input_comes_back_with_words(db, browser_of, administrator, path, data):
+    actions.load_runbook(text=TEXT, name="x")
+    actions.save_target(slug="box", name="Box", environment="test", connections={})
+    assert browser_of(administrator).post(path, data).status_code == 422
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "nonsense", ""])
+def test_the_calendar_takes_any_day(db, browser_of, administrator, day):
+    for view in ("", "month"):
+        assert browser_of(administrator).get(f"/schedules/calendar/?day={day}&view={view}").status_code == 200
+
+
+def test_a_stored_duration_is_taken_again(db):
+    parsed = parse(TEXT.rstrip() + "\nparams:\n  grace: {type: duration, label: Grace}\n")
+    assert parsed.parse_params({"grace": "5m"}) == parsed.parse_params({"grace": "300"}) == {"grace": 300}
+
+
+def test_a_secret_is_not_handed_on_in_clear(db):
+    text = TEXT.replace(
+        "    with: {script: echo hello}",
+        "    with: {script: echo hello}\nlocks: [{key: 'k-{pw}'}]\nparams:\n  pw: {type: secret, label: P}",
+    )
+    with pytest.raises(DefinitionError, match="stored there in clear"):
+        parse(text)

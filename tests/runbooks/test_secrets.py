@@ -191,3 +191,13 @@ def test_no_page_or_endpoint_gives_a_secret_out(target, administrator, browser_o
     answer = browser_of(administrator).get(address)
     assert answer.status_code == 200
     assert b"shop-secret-1" not in answer.content
+
+
+def test_a_key_in_wrapped_base64_is_masked_whole():
+    key = SECRETS["secret-key"].encode()
+    redactor = Redactor([key.decode()])
+    for width in (64, 76):
+        whole = base64.b64encode(key).decode()
+        wrapped = "\n".join(whole[at : at + width] for at in range(0, len(whole), width))
+        shown = redactor.data(wrapped.encode())
+        assert not any(line in shown for line in wrapped.encode().split(b"\n") if len(line) > 12)
