@@ -430,12 +430,12 @@ def _cancel_children(execution: Execution, by: User) -> None:
 
 
 @transaction.atomic
-def stop_batch(*, execution_id: int, by: User) -> Execution:
+def stop_batch(*, execution_id: int, by: User, scopes: list[str] | None = None) -> Execution:
     """Start no more runs of the batch; those that run go on."""
     found = Execution.objects.visible_to(by).select_related("version__runbook").filter(pk=execution_id).first()
     if found is None:
         raise NotFound(f"There is no run {execution_id}.")
-    policies.check_can_cancel(by, found)
+    policies.check_can_cancel(by, found, scopes)
     if found.batch_id is None:
         raise Invalid("This run is not one of several.")
     Batch.objects.filter(pk=found.batch_id).update(stopped_at=Now())

@@ -15,10 +15,12 @@ from runbooks.api.serializers import (
     ConnectionCheckSerializer,
     DraftWriteSerializer,
     ExecutionDetailSerializer,
+    FavouriteSerializer,
     FireSerializer,
     FleetSerializer,
     NewTargetSerializer,
     ProblemSerializer,
+    RetiredSerializer,
     ReviewSerializer,
     RunbookDraftSerializer,
     RunbookSerializer,
@@ -53,7 +55,7 @@ class RunbookViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, DeskViewS
     filterset_fields = ["risk", "purpose"]
     ordering_fields = ["title", "slug"]
     search_fields = ["title", "slug", "description"]
-    scopes = {"runs": "runs:read", "*": "read"}
+    scopes = {"runs": "runs:read", "retire": "runs:change", "*": "read"}
 
     @extend_schema(request=StartSerializer, responses={201: StartedSerializer}, parameters=[IDEMPOTENCY_KEY])
     @action(detail=True, methods=["post"])
@@ -68,6 +70,20 @@ class RunbookViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, DeskViewS
         )
         answer = run_data(request, runs[0].pk) | {"runs": [run.pk for run in runs]}
         return Response(answer, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=FavouriteSerializer, responses=RunbookSerializer)
+    @action(detail=True, methods=["post"])
+    def favourite(self, request: ApiRequest, slug: str) -> Response:
+        """Keep it at the top of one's own catalogue, or not."""
+        wanted = _valid(FavouriteSerializer(data=request.data))["favourite"]
+        return Response(RunbookSerializer(actions.set_favourite(slug=slug, by=request.user, favourite=wanted)).data)
+
+    @extend_schema(request=RetiredSerializer, responses=RunbookSerializer)
+    @action(detail=True, methods=["post"])
+    def retire(self, request: ApiRequest, slug: str) -> Response:
+        """Take it out of use, or back into it."""
+        retired = _valid(RetiredSerializer(data=request.data))["retired"]
+        return Response(RunbookSerializer(actions.retire(slug=slug, by=request.user, retired=retired)).data)
 
     @extend_schema(responses=RunbookVersionSerializer(many=True), filters=False)
     @action(detail=True, methods=["get"], pagination_class=None, filter_backends=[])
@@ -175,6 +191,13 @@ class TargetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, DeskViewSe
         data = _valid(TargetWriteSerializer(data=request.data, partial=True))
         kept = {"name": found.name, "environment": found.environment, "connections": found.connections}
         return Response(TargetSerializer(actions.save_target(slug=slug, by=request.user, **(kept | data))).data)
+
+    @extend_schema(request=RetiredSerializer, responses=TargetSerializer)
+    @action(detail=True, methods=["post"])
+    def retire(self, request: ApiRequest, slug: str) -> Response:
+        """Take it out of use, or back into it."""
+        retired = _valid(RetiredSerializer(data=request.data))["retired"]
+        return Response(TargetSerializer(actions.retire_target(slug=slug, by=request.user, retired=retired)).data)
 
     @extend_schema(responses=OpenApiTypes.OBJECT, filters=False)
     @action(detail=True, methods=["get"], pagination_class=None, filter_backends=[])

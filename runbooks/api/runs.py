@@ -12,6 +12,7 @@ from runbooks import actions, queries
 from runbooks.api.serializers import (
     AheadSerializer,
     AheadWriteSerializer,
+    ComparisonSerializer,
     DecisionSerializer,
     ExecutionDetailSerializer,
     ExecutionSerializer,
@@ -62,7 +63,7 @@ class ExecutionViewSet(mixins.ListModelMixin, DeskViewSet):
     ordering_fields = ["id", "created_at"]
     scopes = {
         "cancel": "runs:read", "resume": "runs:read", "give_up": "runs:read", "pause": "runs:read", "go_on": "runs:read",
-        "retry": "runs:read", "decide": "runs:read", "answer": "runs:read", "*": "read",
+        "retry": "runs:read", "stop_batch": "runs:read", "decide": "runs:read", "answer": "runs:read", "*": "read",
     }  # fmt: skip
 
     def get_queryset(self) -> QuerySet[Execution]:
@@ -171,6 +172,31 @@ class ExecutionViewSet(mixins.ListModelMixin, DeskViewSet):
         """A new run that goes on at the step that failed."""
         new = actions.retry(execution_id=int(pk), by=request.user, scopes=scopes_of(request))
         return Response(run_data(request, new.pk), status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=None, responses=ExecutionDetailSerializer, parameters=[IDEMPOTENCY_KEY])
+    @action(detail=True, methods=["post"], url_path="stop-batch")
+    def stop_batch(self, request: ApiRequest, pk: str) -> Response:
+        """Begin no more runs of the launch over several targets that this one belongs to."""
+        actions.stop_batch(execution_id=int(pk), by=request.user, scopes=scopes_of(request))
+        return Response(run_data(request, int(pk)))
+
+    @extend_schema(
+        responses=ComparisonSerializer, parameters=[OpenApiParameter("with", OpenApiTypes.INT, required=True)]
+    )
+    @action(detail=True, methods=["get"], filter_backends=[], pagination_class=None)
+    def compare(self, request: ApiRequest, pk: str) -> Response:
+        """This run beside another: parameters and steps, and which of them differ."""
+        other = _number(request.query_params.get("with", ""), 0)
+        found = queries.compare(request.user, int(pk), other)
+        answer = {
+            "same_version": found.same_version,
+            "params": [dict(zip(("name", "one", "other", "differs"), row, strict=True)) for row in found.params],
+            "steps": [
+                {"title": title, "one": one and one.state, "other": two and two.state, "differs": differs}
+                for title, one, two, differs in found.steps
+            ],
+        }
+        return Response(answer)
 
     @extend_schema(request=DecisionSerializer, responses=ExecutionDetailSerializer, parameters=[IDEMPOTENCY_KEY])
     @action(detail=True, methods=["post"])

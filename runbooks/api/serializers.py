@@ -94,6 +94,14 @@ class ReviewSerializer(serializers.Serializer):
     note = serializers.CharField(required=False, default="", allow_blank=True, max_length=500)
 
 
+class FavouriteSerializer(serializers.Serializer):
+    favourite = serializers.BooleanField(default=True)
+
+
+class RetiredSerializer(serializers.Serializer):
+    retired = serializers.BooleanField(default=True)
+
+
 class ProblemSerializer(serializers.Serializer):
     valid = serializers.BooleanField()
     problems = serializers.ListField(child=serializers.CharField())
@@ -274,6 +282,26 @@ class HitsSerializer(serializers.Serializer):
 
 class ResumeSerializer(serializers.Serializer):
     from_start = serializers.BooleanField(required=False, default=False)
+
+
+class ComparedParamSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    one = serializers.JSONField(allow_null=True)
+    other = serializers.JSONField(allow_null=True)
+    differs = serializers.BooleanField()
+
+
+class ComparedStepSerializer(serializers.Serializer):
+    title = serializers.CharField()
+    one = serializers.CharField(allow_null=True)
+    other = serializers.CharField(allow_null=True)
+    differs = serializers.BooleanField()
+
+
+class ComparisonSerializer(serializers.Serializer):
+    same_version = serializers.BooleanField()
+    params = ComparedParamSerializer(many=True)
+    steps = ComparedStepSerializer(many=True)
 
 
 class DecisionSerializer(serializers.Serializer):

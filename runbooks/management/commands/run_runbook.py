@@ -25,6 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--ticket", type=int)
         parser.add_argument("--dry-run", action="store_true")
         parser.add_argument("--as", dest="email", help="whose run it is; an administrator when omitted")
+        parser.add_argument("--break-glass", default="", metavar="REASON", help="run without approval, or in a freeze")
         parser.add_argument("--follow", action="store_true")
         parser.add_argument("--json", action="store_true")
 
@@ -38,6 +39,7 @@ class Command(BaseCommand):
                 params=dict(self._pair(text) for text in options["param"]),
                 ticket=options["ticket"],
                 dry_run=options["dry_run"],
+                break_glass=options["break_glass"],
             )
         except Invalid as error:
             details = "".join(f"\n  {name}: {' '.join(texts)}" for name, texts in error.fields.items())
