@@ -117,9 +117,11 @@ def can_break_glass(user: User) -> bool:
     return allowed(lambda: check_can_break_glass(user))
 
 
-def check_can_write(user: User) -> None:
-    """Write drafts: staff of a tier, and administrators."""
+def check_can_write(user: User, runbook: Runbook | None = None) -> None:
+    """Write drafts: staff of a tier, and administrators; of a runbook that there is, who may run it."""
     standing = user.standing
+    if runbook is not None and not standing.reads_only and standing.run_level < runbook.tier_level:
+        raise NotPermitted(f"Editing “{runbook.title}” needs {_tier(runbook.tier_level)}.")
     if standing.reads_only or standing.is_integration or not standing.run_level:
         raise NotPermitted("Members of a tier write runbooks.")
 

@@ -33,6 +33,7 @@ from runbooks.models import (
     Target,
     Threshold,
 )
+from runbooks.models.runbook import view_level_of
 from runbooks.plans import unfit
 from staff.models import User
 from supportdesk.errors import NotFound
@@ -100,7 +101,8 @@ class Output:
 def runbooks_for(user: User, *, q: str = "", purpose: str = "", risk: str = "") -> list[tuple[Runbook, bool]]:
     """The runbooks with their last run, favourites first, and whether the user may run each."""
     mine = Runbook.favourite_of.through.objects.filter(runbook=OuterRef("pk"), user=user.pk)
-    rows = Runbook.objects.filter(current__isnull=False, retired_at=None).annotate(favourite=Exists(mine))
+    rows = Runbook.objects.visible_to(user).filter(current__isnull=False, retired_at=None)
+    rows = rows.annotate(favourite=Exists(mine))
     for word in q.split()[:10]:
         rows = rows.filter(
             Q(title__icontains=word)
@@ -129,9 +131,9 @@ def _last_runs(user: User) -> dict[int, Execution]:
     return {runbook_id: runs[run] for runbook_id, run in by_runbook.items() if run in runs}
 
 
-def runbook(slug: str) -> tuple[Runbook, definition.Definition]:
+def runbook(user: User, slug: str) -> tuple[Runbook, definition.Definition]:
     """A runbook with its current definition, or `NotFound`."""
-    found = Runbook.objects.select_related("current").filter(slug=slug, current__isnull=False).first()
+    found = Runbook.objects.visible_to(user).select_related("current").filter(slug=slug, current__isnull=False).first()
     if found is None or found.current is None:
         raise NotFound(f"There is no runbook {slug}.")
     return found, definition.parse(found.current.text, name=slug)
@@ -150,7 +152,8 @@ def targets_for(parsed: definition.Definition) -> list[tuple[Target, str]]:
 
 def drafts_for(user: User) -> QuerySet[RunbookDraft]:
     """Drafts that are not published yet."""
-    open_ones = RunbookDraft.objects.exclude(state=DraftState.PUBLISHED)
+    hidden = Runbook.objects.exclude(pk__in=Runbook.objects.visible_to(user).values("pk"))
+    open_ones = RunbookDraft.objects.exclude(state=DraftState.PUBLISHED).exclude(runbook__in=hidden.values("pk"))
     return (
         open_ones.select_related("runbook", "author", "reviewer")
         if policies.can_write(user) or user.standing.reads_only
@@ -160,7 +163,8 @@ def drafts_for(user: User) -> QuerySet[RunbookDraft]:
 
 def draft(user: User, pk: int) -> RunbookDraft:
     found = RunbookDraft.objects.select_related("runbook__current", "author", "reviewer", "base").filter(pk=pk).first()
-    if found is None or not (policies.can_write(user) or user.standing.reads_only):
+    seen = found is not None and (found.runbook is None or found.runbook.view_level <= view_level_of(user))
+    if found is None or not seen or not (policies.can_write(user) or user.standing.reads_only):
         raise NotFound(f"There is no draft {pk}.")
     return found
 
@@ -557,17 +561,19 @@ def held_locks(user: User) -> QuerySet[RunLock]:
     )
 
 
-def schedules() -> QuerySet[Schedule]:
+def schedules(user: User) -> QuerySet[Schedule]:
+    """Schedules of the runbooks that the user may see."""
     last = ScheduleFire.objects.filter(schedule=OuterRef("pk")).order_by("-moment")
     return (
-        Schedule.objects.select_related("runbook", "owner")
+        Schedule.objects.filter(runbook__in=Runbook.objects.visible_to(user).values("pk"))
+        .select_related("runbook", "owner")
         .prefetch_related("targets")
         .annotate(last_outcome=Subquery(last.values("outcome")[:1]), last_moment=Subquery(last.values("moment")[:1]))
     )
 
 
-def schedule(pk: int) -> Schedule:
-    found = schedules().filter(pk=pk).first()
+def schedule(user: User, pk: int) -> Schedule:
+    found = schedules(user).filter(pk=pk).first()
     if found is None:
         raise NotFound(f"There is no schedule {pk}.")
     return found

@@ -30,6 +30,7 @@ def publish_text(parsed: definition.Definition, text: str) -> tuple[Runbook, Run
         "risk": parsed.risk,
         "tier_level": parsed.tier_level,
         "role": parsed.role,
+        "view_level": parsed.view,
     }
     runbook, _ = Runbook.objects.select_for_update().get_or_create(slug=parsed.id, defaults=facts)
     version, _ = RunbookVersion.objects.get_or_create(
@@ -37,7 +38,7 @@ def publish_text(parsed: definition.Definition, text: str) -> tuple[Runbook, Run
         sha256=sha256,
         defaults={"text": text, "spec": parsed.model_dump(mode="json", by_alias=True)},
     )
-    if runbook.current_id != version.pk or runbook.role != parsed.role:
+    if runbook.current_id != version.pk or (runbook.role, runbook.view_level) != (parsed.role, parsed.view):
         Runbook.objects.filter(pk=runbook.pk).update(current=version, **facts)
         runbook.refresh_from_db()
     return runbook, version
@@ -60,9 +61,11 @@ def save_draft(*, by: User, text: str, note: str = "", draft_id: int | None = No
     if len(text) > 200_000:
         raise Invalid("A runbook has 200,000 characters at most.", fields={"text": ["It is too long."]})
     if draft_id is None:
-        runbook = Runbook.objects.filter(slug=slug).select_related("current").first() if slug else None
+        seen = Runbook.objects.visible_to(by).select_related("current")
+        runbook = seen.filter(slug=slug).first() if slug else None
         if slug and runbook is None:
             raise NotFound(f"There is no runbook {slug}.")
+        policies.check_can_write(by, runbook)
         return RunbookDraft.objects.create(
             runbook=runbook, base=runbook.current if runbook else None, text=text, note=note[:500], author=by
         )
@@ -153,7 +156,7 @@ def retire(*, slug: str, by: User, retired: bool = True) -> Runbook:
 @transaction.atomic
 def set_favourite(*, slug: str, by: User, favourite: bool) -> Runbook:
     """Keep a runbook at the top of one's own catalogue."""
-    runbook = Runbook.objects.filter(slug=slug).first()
+    runbook = Runbook.objects.visible_to(by).filter(slug=slug).first()
     if runbook is None:
         raise NotFound(f"There is no runbook {slug}.")
     (runbook.favourite_of.add if favourite else runbook.favourite_of.remove)(by)

@@ -79,7 +79,8 @@ def start_many(
 
     `more` are fields of the run: parent, parent_step, schedule, scheduled_for, retry_of.
     """
-    runbook = Runbook.objects.select_related("current").filter(slug=slug, current__isnull=False).first()
+    seen = Runbook.objects.visible_to(by).select_related("current")
+    runbook = seen.filter(slug=slug, current__isnull=False).first()
     if runbook is None or runbook.current is None:
         raise NotFound(f"There is no runbook {slug}.")
     policies.check_can_run(by, runbook, scopes)
@@ -334,7 +335,10 @@ def approve_ahead(
 ) -> AdvanceApproval:
     """Say yes now to a run that somebody else will start between two times, exactly as given here."""
     runbook = (
-        Runbook.objects.select_related("current").filter(slug=slug, current__isnull=False, retired_at=None).first()
+        Runbook.objects.visible_to(by)
+        .select_related("current")
+        .filter(slug=slug, current__isnull=False, retired_at=None)
+        .first()
     )
     if runbook is None or runbook.current is None:
         raise NotFound(f"There is no runbook {slug}.")

@@ -135,6 +135,9 @@ class Definition(Strict):
     risk: Literal["read", "change", "destructive"]
     tier: Literal[1, 2, 3] | None = None
     role: Literal["agent", "lead", "administrator"] = "agent"
+    view: Literal[1, 2, 3] = Field(
+        default=1, description="The tier that sees it and its runs at least; 1 is everybody."
+    )
     params: dict[Name, Param] = {}
     target: TargetNeeds = TargetNeeds()
     locks: list[Lock] | None = None

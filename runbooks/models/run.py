@@ -8,7 +8,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from runbooks.models.runbook import RunbookVersion
+from runbooks.models.runbook import RunbookVersion, view_level_of
 from runbooks.models.schedule import Schedule
 from runbooks.models.target import Target
 from staff.models import Role, User
@@ -73,11 +73,13 @@ class StepState(models.TextChoices):
 
 class ExecutionQuerySet(models.QuerySet["Execution"]):
     def visible_to(self, user: User) -> Self:
-        """All runs, but those attached to a ticket that the user may not see."""
+        """All runs, but those attached to a ticket or of a runbook that the user may not see."""
         standing = user.standing
         if standing.role == Role.STAFF and not standing.level:
             return self.none()
-        return self.filter(Q(ticket=None) | Q(ticket__in=Ticket.objects.visible_to(user).values("pk")))
+        seen = self.filter(Q(ticket=None) | Q(ticket__in=Ticket.objects.visible_to(user).values("pk")))
+        level = view_level_of(user)
+        return seen if level == 3 else seen.filter(version__runbook__view_level__lte=level)
 
     def queued_too_long(self, seconds: int) -> Self:
         """Queued runs whose bell nobody heard, by the database's clock."""

@@ -1,6 +1,6 @@
 """Runbooks and their versions, from draft to published."""
 
-from typing import Any
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import F, Q
@@ -22,6 +22,20 @@ class Purpose(models.TextChoices):
     RECOVERY = "recovery", "Recovery"
 
 
+class RunbookQuerySet(models.QuerySet["Runbook"]):
+    def visible_to(self, user: User) -> Self:
+        """All, but those that name a tier for their readers, to that tier and above."""
+        return self.filter(view_level__lte=view_level_of(user))
+
+
+def view_level_of(user: User) -> int:
+    """Up to which level a person sees runbooks: leads, administrators, auditors and integrations see all."""
+    standing = user.standing
+    if standing.is_administrator or standing.reads_only or standing.is_integration:
+        return 3
+    return max(1, standing.run_level)
+
+
 class Runbook(models.Model):
     """A procedure by name; what it does is in its newest version."""
 
@@ -33,11 +47,14 @@ class Runbook(models.Model):
     risk = models.CharField(max_length=12, choices=Risk.choices)
     tier_level = models.PositiveSmallIntegerField()
     role = models.CharField(max_length=14, default="agent")
+    view_level = models.PositiveSmallIntegerField(default=1)
     current = models.ForeignKey("RunbookVersion", on_delete=models.PROTECT, null=True, related_name="+")
     retired_at = models.DateTimeField(null=True, blank=True)
     favourite_of = models.ManyToManyField(User, related_name="favourite_runbooks", blank=True)
 
     last: Any = None  # its newest run, where a query has set it
+
+    objects = RunbookQuerySet.as_manager()
 
     class Meta:
         ordering = ["title"]

@@ -54,7 +54,7 @@ def index(request: DeskRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def launch(request: DeskRequest, slug: str) -> HttpResponse:
     """The launch form; sent with an error it comes back with everything in it."""
-    runbook, parsed = queries.runbook(slug)
+    runbook, parsed = queries.runbook(request.user, slug)
     given = request.POST if request.method == "POST" else request.GET
     errors: dict[str, list[str]] = {}
     summary = ""
@@ -144,7 +144,7 @@ def _ahead(request: DeskRequest, slug: str, params: dict[str, Any]) -> None:
 @require_GET
 def param_choices(request: DeskRequest, slug: str) -> HttpResponse:
     """The fields of a launch form anew, when another target was chosen: its choices may be others."""
-    runbook, parsed = queries.runbook(slug)
+    runbook, parsed = queries.runbook(request.user, slug)
     policies.check_can_run(request.user, runbook)
     fields = forms.fields(parsed, request.GET, {}, _choices(request, runbook, parsed, request.GET.get("target", "")))
     return render(request, "runbooks/_params.html", {"fields": fields})
@@ -166,7 +166,7 @@ def retire(request: DeskRequest, slug: str) -> HttpResponse:
 @require_GET
 def versions(request: DeskRequest, slug: str) -> HttpResponse:
     """Every text that was ever current, with what changed."""
-    runbook, _ = queries.runbook(slug)
+    runbook, _ = queries.runbook(request.user, slug)
     found = list(runbook.versions.order_by("-pk")[:50])
     older = [version.text for version in found[1:]] + [""]
     rows = [(version, diff(before, version.text)) for version, before in zip(found, older, strict=True)]
@@ -187,7 +187,7 @@ def write(request: DeskRequest, slug: str = "", pk: int = 0) -> HttpResponse:
     """The editor: of a new runbook, of one that there is, or of a draft. It says what is wrong while one types."""
     policies.check_can_write(request.user)
     draft = queries.draft(request.user, pk) if pk else None
-    runbook = queries.runbook(slug)[0] if slug else draft.runbook if draft else None
+    runbook = queries.runbook(request.user, slug)[0] if slug else draft.runbook if draft else None
     base = runbook.current.text if runbook and runbook.current else ""
     summary = ""
     problems: list[str] = []

@@ -33,7 +33,7 @@ def history(request: DeskRequest) -> HttpResponse:
     context = {
         "page": page,
         "given": {name: request.GET.get(name, "") for name in FILTERS},
-        "runbooks": Runbook.objects.filter(current__isnull=False).only("slug", "title"),
+        "runbooks": Runbook.objects.visible_to(request.user).filter(current__isnull=False).only("slug", "title"),
         "targets": Target.objects.only("slug", "name"),
         "states": [("open", "Not ended"), *RunState.choices],
         "triggers": Trigger.choices,

@@ -21,7 +21,7 @@ CHOICES = {"missed": Missed.choices, "gap": Gap.choices, "fold": Fold.choices, "
 
 @require_GET
 def index(request: DeskRequest) -> HttpResponse:
-    context = {"schedules": queries.schedules(), "can_schedule": policies.can_schedule(request.user)}
+    context = {"schedules": queries.schedules(request.user), "can_schedule": policies.can_schedule(request.user)}
     return render(request, "runbooks/schedules.html", context)
 
 
@@ -54,16 +54,16 @@ def week(request: DeskRequest) -> HttpResponse:
 def edit(request: DeskRequest, pk: int = 0) -> HttpResponse:
     """Make or change a schedule; the runbook comes first, since its parameters make the form."""
     policies.check_can_schedule(request.user)
-    found = queries.schedule(pk) if pk else None
+    found = queries.schedule(request.user, pk) if pk else None
     given = request.POST if request.method == "POST" else request.GET
     slug = found.runbook.slug if found else given.get("runbook", "")
     if not slug:
         return render(
             request,
             "runbooks/schedule_runbook.html",
-            {"runbooks": Runbook.objects.filter(current__isnull=False, retired_at=None)},
+            {"runbooks": Runbook.objects.visible_to(request.user).filter(current__isnull=False, retired_at=None)},
         )
-    runbook, parsed = queries.runbook(slug)
+    runbook, parsed = queries.runbook(request.user, slug)
     errors: dict[str, list[str]] = {}
     summary = ""
     values = _values(found, request)

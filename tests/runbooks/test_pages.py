@@ -270,3 +270,24 @@ def test_a_secret_is_not_handed_on_in_clear(db):
     )
     with pytest.raises(DefinitionError, match="stored there in clear"):
         parse(text)
+
+
+def test_a_runbook_for_a_tier_and_its_runs_look_like_none_below_it(target, browser_of):
+    made = runbook("for-tier-two", [shell("true")], risk="read", tier=2, view=2)
+    run = finish(start("for-tier-two", agent(2)))
+    below, above = browser_of(agent(1)), browser_of(agent(2))
+    for path in (
+        f"/runbooks/{made.slug}/",
+        f"/runs/{run.pk}/",
+        f"/api/v1/runbooks/{made.slug}/",
+        f"/api/v1/executions/{run.pk}/",
+        f"/runs/{run.pk}/output.txt",
+    ):
+        assert below.get(path).status_code == 404, path
+        assert above.get(path).status_code == 200, path
+    assert below.post(f"/runbooks/{made.slug}/", {"target": "shop"}).status_code == 404
+    assert below.post(f"/runbooks/{made.slug}/edit/", {"text": "x"}).status_code == 404
+    for path in ("/runbooks/", "/runs/", "/runs/export.csv", "/api/v1/executions/"):
+        answer = below.get(path)
+        text = b"".join(answer.streaming_content) if answer.streaming else answer.content
+        assert b"for-tier-two" not in text, path
