@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Hashable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import yaml
@@ -33,6 +33,7 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+@lru_cache(maxsize=256)
 def parse(text: str, *, name: str = "runbook.yaml") -> Definition:
     """Validate the YAML of one runbook; raises `DefinitionError` with every problem found."""
     if len(text) > MOST_CHARACTERS:
