@@ -1,8 +1,6 @@
 """The ways in to a system: what a target's named connections may say. A password is `{secret: NAME}`, never text."""
 
-import ipaddress
 import re
-import socket
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -164,9 +162,3 @@ def check(connections: Mapping[str, Any]) -> dict[str, Any]:
 def secrets_of(connection: Mapping[str, Any]) -> set[str]:
     """The names of the secrets that a connection uses."""
     return {value["secret"] for value in connection.values() if isinstance(value, Mapping) and "secret" in value}
-
-
-def is_private(host: str, port: int) -> bool:
-    """Whether any address of the name is loopback, private, link-local or reserved. Raises OSError where it has none."""
-    found = {info[4][0] for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-    return any(not ipaddress.ip_address(str(address).partition("%")[0]).is_global for address in found)

@@ -1,5 +1,6 @@
 """Targets, their secrets, and trying their connections out."""
 
+import asyncio
 import subprocess
 import threading
 import time
@@ -14,7 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from runbooks import connections, policies, windows
+from runbooks import connections, policies, web, windows
 from runbooks.engine import machines
 from runbooks.engine.redaction import Redactor
 from runbooks.models import Secret, Target, TargetCheck
@@ -219,14 +220,11 @@ def _redis(values: dict[str, Any], target: Target) -> str:
 
 
 def _http(values: dict[str, Any], target: Target) -> str:
-    url = httpx.URL(values["base_url"])
-    port = url.port or (443 if url.scheme == "https" else 80)
-    if not values.get("private") and connections.is_private(url.host, port):
-        raise ValueError(f"{url.host} is a private or loopback address; say private: true to allow that.")
-    verify: Any = values.get("ca_file") or True
-    with httpx.Client(timeout=10, follow_redirects=False, trust_env=False, verify=verify) as client:
-        answer = client.get(url)
-    return f"HTTP {answer.status_code}"
+    async def ask() -> int:
+        async with web.client(values, timeout=10) as client:
+            return (await client.get(values["base_url"])).status_code
+
+    return f"HTTP {asyncio.run(ask())}"
 
 
 def _host(values: dict[str, Any], target: Target) -> str:

@@ -58,8 +58,8 @@ def end(row: Execution, state: RunState, summary: str) -> None:
     open_steps = StepRun.objects.filter(execution=row, state__in=[StepState.RUNNING, StepState.WAITING])
     open_steps.update(state=StepState.CANCELLED, finished_at=Now())
     Execution.objects.filter(pk=row.pk).update(secret_params=None)  # nobody needs them any more
-    locks.release(row)
-    _end_children(row)
+    if not _end_children(row):
+        locks.release(row)
     # Rows that others lock first are left to a transaction of their own; the sweep does what a crash leaves out.
     if (parent := row.parent_id) is not None:
         transaction.on_commit(lambda: _tell_parent(parent))
@@ -99,8 +99,8 @@ def queue(row: Execution, *, because: str = "") -> None:
     events.publish("runs", "state")
 
 
-def _end_children(row: Execution) -> None:
-    """Stop what it called and what has not ended: it holds the locks under which that runs."""
+def _end_children(row: Execution) -> bool:
+    """Stop what it called; whether some of it goes on for a while, under the locks of this run."""
     children = Execution.objects.select_for_update(of=("self",)).filter(parent=row).exclude(state__in=FINAL_STATES)
     for child in children.select_related("version__runbook", "target").order_by("pk"):
         if child.state in {RunState.LOST, RunState.CANCELLING}:
@@ -116,15 +116,21 @@ def _end_children(row: Execution) -> None:
         elif child.state != RunState.QUEUED:  # a worker takes it once more, for its `finally`
             child.move_to(RunState.QUEUED)
             queue(child)
+    return locks.needed(row)
 
 
 @transaction.atomic
 def _tell_parent(pk: int) -> None:
-    """Let the run that called this one go on."""
-    parent = Execution.objects.select_for_update().filter(pk=pk, state=RunState.PAUSED).first()
-    if parent is not None and parent.pause_requested_at is None:
+    """Let the run that called this one go on; or give its locks back, when it ended before this one."""
+    parent = Execution.objects.select_for_update().get(pk=pk)
+    if parent.state == RunState.PAUSED and parent.pause_requested_at is None:
         parent.move_to(RunState.QUEUED)
         queue(parent)
+    while parent.is_final and not locks.needed(parent):
+        locks.release(parent)
+        if parent.parent is None:
+            break
+        parent = parent.parent
 
 
 @transaction.atomic

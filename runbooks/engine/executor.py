@@ -53,6 +53,9 @@ def storable(value: Any, redact: Callable[[str], str]) -> Any:
         return None
     if isinstance(value, int) and abs(value) > 10**300:
         return str(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        masked = redact(str(value))
+        return value if masked == str(value) else masked  # a secret of digits alone
     return redact(_storable_text(value)) if isinstance(value, str) else value
 
 
@@ -343,6 +346,7 @@ class _Run:
             by_key[key] = definition.Lock(wait=86_400)
         with transaction.atomic():
             others = locks.take(self.execution, wanted)
+            circle = locks.circle(self.execution, others)
         if not others:
             return None
         keys = set(RunLock.objects.filter(execution__in=others).values_list("key", flat=True)) & set(by_key)
@@ -352,6 +356,13 @@ class _Run:
             return Outcome(RunState.FAILED, f"{', '.join(sorted(keys))} is in use by {held}.")
         if "skip" in policies:
             return Outcome(RunState.SKIPPED, f"{', '.join(sorted(keys))} is in use by {held}, so this run is left out.")
+        if circle:
+            words = ", which waits for ".join(f"run {pk}" for pk in circle)
+            return self.end(
+                RunState.FAILED,
+                f"{', '.join(sorted(keys))} is held by {held}. To wait would be for ever: this run waits for {words}, "
+                f"which is this run or called it.",
+            )
         seconds = min(by_key[key].wait for key in keys) if keys else 1800
         return Outcome(
             RunState.WAITING_LOCK, waiting_for=f"{', '.join(sorted(keys))}, held by {held}", lock_wait=seconds

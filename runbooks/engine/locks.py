@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from runbooks.models import Execution, RunLock, RunState
+from runbooks.models import FINAL_STATES, Execution, RunLock, RunState
 from supportdesk import events
 from supportdesk.doorbell import ring_on_commit
 
@@ -29,21 +29,70 @@ def take(execution: Execution, wanted: Sequence[tuple[str, bool]]) -> list[Execu
         )
     mine = {lock.key: lock for lock in RunLock.objects.filter(execution=execution)}
     family = _ancestors(execution)
+    if family:
+        _serialise_waits()
     others = RunLock.objects.filter(key__in=keys).exclude(execution=execution).exclude(execution__in=family)
     in_the_way: set[int] = set()
-    for lock in others.order_by("key", "waits_since", "pk"):
-        own = mine[lock.key]
-        if own.held_since is not None or not (own.exclusive or lock.exclusive):
+    for lock in others:
+        if not _hinders(lock, mine[lock.key]):
             continue
-        earlier = (lock.waits_since, lock.pk) < (own.waits_since, own.pk)
-        if lock.held_since is not None or earlier:
-            in_the_way.add(lock.execution_id)
+        if lock.held_since is None and family and _way(lock.execution_id, {*family, execution.pk}):
+            continue  # it waits for this run's caller, which waits for this run
+        in_the_way.add(lock.execution_id)
     if in_the_way:
+        _serialise_waits()
         return list(Execution.objects.filter(pk__in=in_the_way).select_related("version__runbook", "target"))
     covered = RunLock.objects.filter(key__in=keys, execution__in=family, exclusive=True, held_since__isnull=False)
     RunLock.objects.filter(execution=execution, key__in=covered.values("key")).delete()
     RunLock.objects.filter(execution=execution, held_since=None).update(held_since=Now())
     return []
+
+
+def circle(execution: Execution, others: Sequence[Execution]) -> list[int]:
+    """The runs that would wait for each other for ever if this one waited for `others`, in their order; else empty.
+
+    Only runs that hold locks while they wait can form a circle: those that call another run. In the transaction of
+    `take`, which lets one run at a time begin to wait, so that of the runs of a circle the last one sees it.
+    """
+    family = {*_ancestors(execution), execution.pk}
+    if len(family) == 1:
+        return []
+    return next(filter(None, (_way(other.pk, family) for other in others)), [])
+
+
+def _way(start: int, goals: set[int]) -> list[int]:
+    """The runs from `start` to one of `goals`, each waiting for the next one; empty when there is no such way."""
+    came_from: dict[int, int | None] = {start: None}
+    queue = [start]
+    for pk in queue:
+        if pk in goals:
+            way = [pk]
+            while (before := came_from[way[-1]]) is not None:
+                way.append(before)
+            return way[::-1]
+        for following in _waits_for(pk):
+            if following not in came_from:
+                came_from[following] = pk
+                queue.append(following)
+    return []
+
+
+def _waits_for(pk: int) -> list[int]:
+    """The runs that a run called and that have not ended, and those that keep it from a lock."""
+    found = set(Execution.objects.filter(parent=pk).exclude(state__in=FINAL_STATES).values_list("pk", flat=True))
+    wanted = {lock.key: lock for lock in RunLock.objects.filter(execution=pk, held_since=None)}
+    if wanted:
+        family = [pk, *_ancestors(Execution.objects.only("parent").get(pk=pk))]
+        others = RunLock.objects.filter(key__in=wanted).exclude(execution__in=family)
+        found |= {lock.execution_id for lock in others if _hinders(lock, wanted[lock.key])}
+    return sorted(found)
+
+
+def _hinders(lock: RunLock, own: RunLock) -> bool:
+    """Whether another's lock on the same key, held or asked for earlier, keeps `own` from being taken."""
+    if own.held_since is not None or not (own.exclusive or lock.exclusive):
+        return False
+    return lock.held_since is not None or (lock.waits_since, lock.pk) < (own.waits_since, own.pk)
 
 
 def release(execution: Execution) -> None:
@@ -54,6 +103,17 @@ def release(execution: Execution) -> None:
     _serialise(keys)
     RunLock.objects.filter(execution=execution).delete()
     wake(Q(run_locks__key__in=keys))
+
+
+def needed(execution: Execution) -> bool:
+    """Whether something that the run called, or that was called in turn, still works under its locks."""
+    level = [execution.pk]
+    while level:
+        children = Execution.objects.filter(parent__in=level)
+        if children.exclude(state__in=FINAL_STATES).exists():
+            return True
+        level = list(children.values_list("pk", flat=True))
+    return False
 
 
 def in_use(execution: Execution) -> bool:
@@ -78,6 +138,11 @@ def wake(of: Q) -> int:
             events.publish(f"run.{pk}", "state")
             count += 1
     return count
+
+
+def _serialise_waits() -> None:
+    """One transaction at a time lets a run begin to wait, and sees who waits already. After the keys, never before."""
+    _serialise([""])
 
 
 def _serialise(keys: Sequence[str]) -> None:

@@ -106,11 +106,11 @@ def wake() -> int:
     for pk in list(late.values_list("pk", flat=True)[:200]):
         count += _give_up_waiting(pk)
     held = RunLock.objects.filter(held_since__isnull=False)
-    stale = held.filter(execution__state__in=FINAL_STATES)
-    for lock in stale.select_related("execution"):  # cannot be, and would hold up others for ever
-        log.error("run %s has ended and still held %s", lock.execution_id, lock.key)
-        with transaction.atomic():
-            locks.release(lock.execution)
+    for row in Execution.objects.filter(pk__in=held.filter(execution__state__in=FINAL_STATES).values("execution")):
+        if not locks.needed(row):  # what it called has ended, and nobody was left to say so
+            log.warning("run %s has ended and still held its locks", row.pk)
+            with transaction.atomic():
+                locks.release(row)
     free = Q(run_locks__held_since=None) & ~Q(run_locks__key__in=held.values("key"))
     return count + locks.wake(free)
 

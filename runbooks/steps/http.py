@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 from pydantic import Field
 
-from runbooks import connections, expressions
+from runbooks import expressions, web
 from runbooks.definition.scalars import Connection, Strict, Text
 from runbooks.models import StepState
 from runbooks.steps import Context, Kind, Result, StepError
@@ -76,7 +76,7 @@ class Http(Kind):
         request = httpx.Request(with_.method, url, params=with_.query, json=with_.json_body, headers=headers)
         try:
             answer = asyncio.run(_fetch(request, context, connection))
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, web.PrivateAddress, OSError) as error:
             return Result(StepState.FAILED, f"{url} did not answer: {error or type(error).__name__}"[:500])
         if answer is None:
             if context.stopped.is_set():
@@ -150,10 +150,8 @@ async def _fetch(
 
 async def _send(request: httpx.Request, context: Context, connection: Any) -> tuple[httpx.Response, bytes, float]:
     begun = time.monotonic()
-    verify: Any = connection.get("ca_file") or True
-    async with httpx.AsyncClient(timeout=60.0, follow_redirects=False, trust_env=False, verify=verify) as client:
+    async with web.client(connection, timeout=60.0) as client:
         for _ in range(MOST_REDIRECTS + 1):
-            await _check_address(request.url, connection)
             response = await client.send(request, stream=True)
             follow = context.with_.redirects and response.next_request is not None
             if not follow:
@@ -175,17 +173,6 @@ async def _send(request: httpx.Request, context: Context, connection: Any) -> tu
         finally:
             await response.aclose()
     return response, content, (time.monotonic() - begun) * 1000
-
-
-async def _check_address(url: httpx.URL, connection: Any) -> None:
-    """A name that has come to point inside is refused, unless the connection says that it may."""
-    if connection.get("private"):
-        return
-    port = url.port or (443 if url.scheme == "https" else 80)
-    if await asyncio.to_thread(connections.is_private, url.host, port):
-        raise httpx.InvalidURL(
-            f"{url.host} is a private or loopback address; an administrator allows that with private: true on the connection"
-        )
 
 
 KIND = Http

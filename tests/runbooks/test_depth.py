@@ -1,41 +1,20 @@
-"""Runs at depth: the graph, what comes back, people in the middle, locks, approval, several targets."""
+"""Runs at depth: the graph, what comes back, people in the middle, several targets, tickets, dry runs."""
 
 import time
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from runbooks import actions
 from runbooks.engine import reaper
-from runbooks.models import Execution, RunApproval, RunLock, RunState, StepRun, StepState, Target
+from runbooks.models import Execution, RunState, StepRun, StepState, Target
 from staff.models import Notification
-from supportdesk.errors import Conflict, Invalid, NotPermitted
-from tests.factories import UserFactory, agent, ticket
-from tests.factories import lead as make_lead
-from tests.runbooks.make import runbook, shell, text_of
+from supportdesk.errors import Conflict, Invalid
+from tests.factories import agent, ticket
+from tests.runbooks.make import run_all, runbook, states, step, text_of
 from tests.runbooks.test_engine import finish, in_thread, start, wait_for
 from tickets.models import Ticket
-
-
-def step(id_, script="true", **more):
-    return shell(script, **more) | {"id": id_, "title": id_.capitalize()}
-
-
-def states(run):
-    return {(row.phase, row.step_id): row.state for row in run.steps.order_by("attempt")}
-
-
-def run_all(run, *, most=20):
-    """Perform until it ends or waits for a person, as workers would."""
-    for _ in range(most):
-        actions.perform(execution_id=run.pk)
-        reaper.wake()
-        run.refresh_from_db()
-        if run.state != RunState.QUEUED:
-            return run
-    raise AssertionError(run.state)
 
 
 # ------------------------------------------------------------------------------------- the graph
@@ -266,224 +245,6 @@ def test_a_retry_goes_on_at_the_failed_step_with_what_was_found(target, tmp_path
     assert (new.state, new.retry_of_id, log.read_text()) == (RunState.SUCCEEDED, old.pk, "one\n")
 
 
-# ------------------------------------------------------------------------------------------ locks
-def locked(slug, **lock):
-    return runbook(slug, [step("work", "sleep 1.5", effect="idempotent")], locks=[{"key": "db", **lock}])
-
-
-@pytest.mark.parametrize(
-    ("policy", "state"), [("queue", RunState.WAITING_LOCK), ("skip", RunState.SKIPPED), ("fail", RunState.FAILED)]
-)
-def test_a_lock_holds_across_runbooks(target, policy, state):
-    locked("first")
-    locked("second", on_conflict=policy)
-    by = agent(1)
-    one, two = start("first", by), start("second", by)
-    thread = in_thread(lambda: actions.perform(execution_id=one.pk))
-    wait_for(lambda: RunLock.objects.filter(execution=one, held_since__isnull=False).exists())
-    assert finish(two).state == state
-    thread.join(timeout=20)
-    two.refresh_from_db()
-    if policy == "queue":
-        assert two.state == RunState.QUEUED
-        assert finish(two).state == RunState.SUCCEEDED
-    assert not RunLock.objects.exists()
-
-
-def test_shared_locks_are_held_together_and_an_exclusive_one_waits_for_both(target):
-    locked("reader", mode="shared")
-    locked("writer")
-    by = agent(1)
-    readers = [start("reader", by), start("reader", by)]
-    threads = [in_thread(lambda run=run: actions.perform(execution_id=run.pk)) for run in readers]
-    wait_for(lambda: RunLock.objects.filter(held_since__isnull=False).count() == 2)
-    writer = finish(start("writer", by))
-    assert writer.state == RunState.WAITING_LOCK
-    late = finish(start("reader", by))  # does not overtake the writer, who waits longer
-    assert late.state == RunState.WAITING_LOCK
-    for thread in threads:
-        thread.join(timeout=20)
-    assert finish(writer).state == RunState.SUCCEEDED
-
-
-def test_a_run_that_waits_too_long_for_a_lock_fails(target):
-    locked("first")
-    locked("second")
-    by = agent(1)
-    one = start("first", by)
-    thread = in_thread(lambda: actions.perform(execution_id=one.pk))
-    wait_for(lambda: RunLock.objects.filter(execution=one, held_since__isnull=False).exists())
-    two = finish(start("second", by))
-    Execution.objects.filter(pk=two.pk).update(lock_deadline=timezone.now() - timedelta(seconds=1))
-    reaper.wake()
-    two.refresh_from_db()
-    assert two.state == RunState.FAILED
-    assert "held by run" in two.summary
-    thread.join(timeout=20)
-
-
-def test_many_runs_of_several_locks_end_without_a_circle(target):
-    for name, keys in {"ab": "ab", "ba": "ba", "bc": "bc", "ca": "ca"}.items():
-        runbook(name, [step("work", "true", effect="idempotent")], locks=[{"key": key} for key in keys])
-    by = agent(1)
-    runs = [start(name, by) for name in ("ab", "ba", "bc", "ca") * 3]
-    threads = [in_thread(lambda run=run: actions.perform(execution_id=run.pk)) for run in runs]
-    for thread in threads:
-        thread.join(timeout=60)
-    for _ in range(20):
-        for run in Execution.objects.filter(state=RunState.QUEUED):
-            actions.perform(execution_id=run.pk)
-        reaper.wake()
-    assert set(Execution.objects.values_list("state", flat=True)) == {RunState.SUCCEEDED}
-    assert not RunLock.objects.exists()
-
-
-# --------------------------------------------------------------------------------------- approval
-@pytest.fixture
-def dangerous(target):
-    return runbook("dangerous", [step("work", "true", effect="once")], risk="destructive", tier=2)
-
-
-def test_what_destroys_waits_for_somebody_else(dangerous):
-    by, other = agent(2), agent(2)
-    run = start("dangerous", by)
-    assert run.state == RunState.AWAITING_APPROVAL
-    assert Notification.objects.filter(user=other, text__contains="asks for approval").exists()
-    assert not actions.perform(execution_id=run.pk)
-    with pytest.raises(NotPermitted):
-        actions.approve(execution_id=run.pk, by=by)
-    with pytest.raises(NotPermitted):
-        actions.approve(execution_id=run.pk, by=agent(1))
-    with pytest.raises(Conflict):
-        actions.approve(execution_id=run.pk, by=other, plan="another")
-    actions.approve(execution_id=run.pk, by=other, plan=run.plan_hash)
-    assert finish(run).state == RunState.SUCCEEDED
-
-
-def test_administrators_do_not_approve_their_own_either(dangerous):
-    admin = UserFactory(role="administrator")
-    run = start("dangerous", admin)
-    with pytest.raises(NotPermitted):
-        actions.approve(execution_id=run.pk, by=admin)
-
-
-def test_the_database_itself_refuses_a_run_without_its_approvals(dangerous):
-    run = start("dangerous", agent(2))
-    for change in ({"state": RunState.QUEUED}, {"state": RunState.RUNNING, "lease_expires_at": timezone.now()}):
-        with pytest.raises(IntegrityError), transaction.atomic():
-            Execution.objects.filter(pk=run.pk).update(**change)
-    with pytest.raises(IntegrityError), transaction.atomic():
-        RunApproval.objects.create(
-            execution=run, plan_hash=run.plan_hash, approver=run.requested_by, requester=run.requested_by, approved=True
-        )
-    other = agent(2)
-    RunApproval.objects.create(
-        execution=run, plan_hash="x" * 64, approver=other, requester=run.requested_by, approved=True
-    )
-    with pytest.raises(IntegrityError), transaction.atomic():  # a yes to another plan does not count
-        Execution.objects.filter(pk=run.pk).update(state=RunState.QUEUED)
-
-
-def test_what_was_approved_is_not_changed_afterwards(dangerous):
-    run = start("dangerous", agent(2))
-    for change in ({"params": {"x": 1}}, {"approvals_needed": 0}, {"plan_hash": "y"}):
-        with pytest.raises(IntegrityError), transaction.atomic():
-            Execution.objects.filter(pk=run.pk).update(**change)
-
-
-def test_a_target_that_changed_after_the_approval_voids_it(dangerous):
-    run = start("dangerous", agent(2))
-    actions.approve(execution_id=run.pk, by=agent(2))
-    Target.objects.filter(slug="shop").update(
-        connections={"paths": {"type": "paths", "folders": {"logs": "/elsewhere"}}}
-    )
-    assert "has changed since" in finish(run).summary
-
-
-def test_a_no_ends_it_and_needs_a_reason(dangerous):
-    run = start("dangerous", agent(2))
-    with pytest.raises(Invalid):
-        actions.approve(execution_id=run.pk, by=agent(2), approved=False)
-    actions.approve(execution_id=run.pk, by=agent(2), approved=False, comment="Not today")
-    run.refresh_from_db()
-    assert (run.state, "Not today" in run.summary) == (RunState.CANCELLED, True)
-
-
-def test_two_approvals_want_two_people(target):
-    runbook("grave", [step("work", effect="once")], risk="destructive", tier=2, approval={"count": 2})
-    run, one = start("grave", agent(2)), agent(2)
-    actions.approve(execution_id=run.pk, by=one)
-    actions.approve(execution_id=run.pk, by=one)
-    run.refresh_from_db()
-    assert run.state == RunState.AWAITING_APPROVAL
-    actions.approve(execution_id=run.pk, by=agent(3))
-    assert finish(run).state == RunState.SUCCEEDED
-
-
-def test_an_approval_that_nobody_gives_expires(dangerous):
-    run = start("dangerous", agent(2))
-    Execution.objects.filter(pk=run.pk).update(approval_expires_at=timezone.now() - timedelta(seconds=1))
-    assert reaper.expire() == 1
-    run.refresh_from_db()
-    assert run.state == RunState.FAILED
-
-
-def test_a_yes_given_ahead_counts_in_its_window_for_that_plan_only(dangerous):
-    now, other = timezone.now(), agent(2)
-    actions.approve_ahead(slug="dangerous", target="shop", by=other, starts_at=now, ends_at=now + timedelta(hours=1))
-    assert start("dangerous", other).state == RunState.AWAITING_APPROVAL  # not for oneself
-    assert finish(start("dangerous", agent(2))).state == RunState.SUCCEEDED
-    runbook("dangerous", [step("work", "echo changed", effect="once")], risk="destructive", tier=2)
-    assert start("dangerous", agent(2)).state == RunState.AWAITING_APPROVAL
-
-
-def test_the_glass_is_broken_by_leads_with_a_reason_and_everybody_is_told(dangerous):
-    other = agent(2)
-    with pytest.raises(NotPermitted):
-        start("dangerous", agent(2), break_glass="fire")
-    run = finish(start("dangerous", make_lead(2), break_glass="The shop is down"))
-    assert run.state == RunState.SUCCEEDED
-    assert Notification.objects.filter(user=other, text__contains="broke the glass").exists()
-
-
-def test_a_target_may_ask_for_more_than_the_runbook(target):
-    runbook("mild", [step("work", effect="idempotent")], risk="change", tier=1)
-    Target.objects.filter(slug="shop").update(approvals={"change": 1})
-    assert start("mild", agent(1)).state == RunState.AWAITING_APPROVAL
-
-
-def test_another_target_that_a_step_uses_asks_for_its_own_approval_and_rights(target):
-    actions.save_target(
-        slug="prod",
-        name="Prod",
-        environment="production",
-        connections=target.connections,
-        approvals={"change": 2},
-        run_level=3,
-    )
-    params = {"where": {"type": "target", "label": "Where"}}
-    runbook("reach", [step("work", effect="idempotent", on="{where}")], params=params, tier=1)
-    with pytest.raises(NotPermitted, match="Prod"):
-        start("reach", agent(2), params={"where": "prod"})
-    run = start("reach", agent(3), params={"where": "prod"})
-    assert (run.state, run.approvals_needed, run.approval_tier) == (RunState.AWAITING_APPROVAL, 2, 3)
-    assert finish(start("reach", agent(1), params={"where": "shop"})).state == RunState.SUCCEEDED
-
-
-def test_a_freeze_that_began_while_a_run_waited_for_its_lock_holds(target):
-    locked("first")
-    locked("second")
-    by = agent(1)
-    one, two = start("first", by), start("second", by)
-    thread = in_thread(lambda: actions.perform(execution_id=one.pk))
-    wait_for(lambda: RunLock.objects.filter(execution=one, held_since__isnull=False).exists())
-    assert finish(two).state == RunState.WAITING_LOCK
-    Target.objects.filter(slug="shop").update(freezes=[{"from": "2020-01-01T00:00:00Z", "to": "2099-01-01T00:00:00Z"}])
-    thread.join(timeout=20)
-    two = finish(two)
-    assert (two.state, "frozen" in two.summary) == (RunState.FAILED, True)
-
-
 def test_a_dry_run_is_not_retried_as_a_real_one(target):
     runbook("plan", [step("one", effect="idempotent"), step("two", "exit 1")])
     by = agent(1)
@@ -491,16 +252,6 @@ def test_a_dry_run_is_not_retried_as_a_real_one(target):
     assert run.state == RunState.FAILED
     with pytest.raises(Conflict):
         actions.retry(execution_id=run.pk, by=by)
-
-
-def test_a_deactivated_person_neither_runs_nor_approves(dangerous):
-    run, other = start("dangerous", agent(2)), agent(2)
-    other.is_active = False
-    other.save()
-    with pytest.raises(NotPermitted):
-        actions.approve(execution_id=run.pk, by=other)
-    with pytest.raises(NotPermitted):
-        start("dangerous", other)
 
 
 def test_a_pause_taken_back_while_a_step_waits_goes_on(target):

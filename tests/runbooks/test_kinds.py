@@ -5,10 +5,15 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
+import threading
 import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpcore
 import pytest
 from django.conf import settings
 
@@ -362,6 +367,77 @@ def test_a_private_address_needs_an_administrators_word(target):
     run = finish(start("ask", agent(1)))
     assert run.state == RunState.FAILED
     assert "private" in run.summary
+
+
+def test_a_name_that_changes_after_it_was_checked_leads_nowhere_else(target, monkeypatch):
+    """DNS rebinding: a public address when it is checked, a loopback one a moment later."""
+    Target.objects.update(connections=target.connections | {"http": {"base_url": "http://shop.example"}})
+    answers, asked = iter(["93.184.215.14", "127.0.0.1", "127.0.0.1"]), []
+    resolve = socket.getaddrinfo
+
+    def answer(host, port, *args, **more):
+        if host != "shop.example":
+            return resolve(host, port, *args, **more)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))]
+
+    async def connect(self, host, port, *args, **more):
+        asked.append(host)
+        raise httpcore.ConnectError("nobody is asked in a test")
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    monkeypatch.setattr("httpcore._backends.auto.AutoBackend.connect_tcp", connect)
+    runbook("ask", [one("http", {"path": "/x"})])
+    assert finish(start("ask", agent(1))).state == RunState.FAILED
+    assert asked == ["93.184.215.14"]
+    assert "private" in finish(start("ask", agent(1))).summary
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("name", "state"), [("shop.example", "succeeded"), ("other.example", "failed")])
+def test_tls_asks_for_the_name_though_the_address_is_pinned(target, monkeypatch, tmp_path, name, state):
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *rest, **more: resolve(host.replace(name, "127.0.0.1"), *rest, **more)
+    )
+    with https_server(tmp_path, "shop.example") as port:
+        http = {"base_url": f"https://{name}:{port}", "private": True, "ca_file": str(tmp_path / "cert.pem")}
+        Target.objects.update(connections=target.connections | {"http": http})
+        runbook("ask", [one("http", {"path": "/x", "assertions": ["json.host == 'shop.example:" + str(port) + "'"]})])
+        run = finish(start("ask", agent(1)))
+    assert run.state == state, run.summary
+    assert state == "succeeded" or "CERTIFICATE_VERIFY_FAILED" in run.summary
+
+
+@contextmanager
+def https_server(folder, name):
+    """A server that proves to be `name`, and says which host it was asked for: its port."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
+         "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = json.dumps({"host": self.headers["Host"]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
 
 
 def test_assertions_on_the_answer_and_paths_that_do_not_climb(target):

@@ -201,3 +201,22 @@ def test_a_key_in_wrapped_base64_is_masked_whole():
         wrapped = "\n".join(whole[at : at + width] for at in range(0, len(whole), width))
         shown = redactor.data(wrapped.encode())
         assert not any(line in shown for line in wrapped.encode().split(b"\n") if len(line) > 12)
+
+
+def test_a_secret_of_digits_is_masked_in_results_too(target):
+    Secret.objects.create(target=target, name="pin", ciphertext=crypto.encrypt("84719302"))
+    query = "SELECT 84719302 AS pin, 84719302.5 AS more, 12 AS other, true AS yes, '{\"pin\": 84719302}'::jsonb AS data"
+    ask = {
+        "id": "ask",
+        "title": "Ask",
+        "uses": "sql",
+        "with": {"query": query},
+        "capture": {"pin": "result.rows[0].pin"},
+    }
+    runbook("digits", [ask])
+    run = finish(start("digits", agent(1)))
+    assert run.state == RunState.SUCCEEDED, run.summary
+    row = run.steps.get()
+    assert "84719302" not in json.dumps([row.result, row.captured]) + text_of(run)
+    assert "12" in json.dumps(row.result)
+    assert MASK in json.dumps(row.captured, ensure_ascii=False)
