@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from runbooks.models import (
     Execution,
     RunApproval,
     Runbook,
+    RunbookVersion,
     RunState,
     StepRun,
     StepState,
@@ -93,14 +95,8 @@ def start_many(
     for system in systems:
         if wrong := choices.check(parsed, system, values):
             raise Invalid("Some parameters need another value.", fields=wrong)
-    attached = _ticket(ticket, by)
     if break_glass:
         policies.check_can_break_glass(by)
-    elif parsed.risk != "read" and not dry_run:
-        for system in systems:
-            if why := windows.closed_because(system):
-                raise Invalid(why, fields={"target": [why]})
-    shown, hidden = _apart(parsed, values)
     batch = None
     if len(systems) > 1:
         batch = Batch.objects.create(
@@ -109,35 +105,60 @@ def start_many(
             size=size or parsed.target.batch,
             stop_after=stop_after or parsed.target.stop_after_failures,
         )
-    runs = []
-    for system in systems:
-        used = [system, *others(parsed, system, values)]
-        for other in used[1:]:
-            policies.check_can_run(by, runbook, scopes, other)
-            if parsed.risk != "read" and not dry_run and not break_glass and (why := windows.closed_because(other)):
-                raise Invalid(why)
-        needed = 0 if dry_run else max(_approvals(parsed, one, values) for one in used)
-        digest = plan_hash(runbook.current.sha256, used, shown | _digests(hidden))
-        state = RunState.PLANNED if batch else RunState.QUEUED
-        expires = None
-        if needed and not break_glass:
-            state, expires = (
-                RunState.AWAITING_APPROVAL,
-                timezone.now() + timedelta(seconds=parsed.approval_rule.expires),
-            )
-        run = Execution.objects.create(
-            version=runbook.current, target=system, ticket=attached, params=shown | _digests(hidden), dry_run=dry_run,
-            secret_params=crypto.encrypt(json.dumps(hidden)) if hidden else None, trigger=trigger, requested_by=by, batch=batch,
-            queue=f"runbooks.{system.site}" if system.site else "runbooks", plan_hash=digest, approvals_needed=needed,
-            approval_tier=max(parsed.approval_rule.tier or runbook.tier_level, *(one.run_level for one in used)), approval_expires_at=expires,
-            break_glass_reason=break_glass.strip()[:2000] if needed or windows.closed_because(system) else "", state=state, **more,
-        )  # fmt: skip
-        runs.append(run)
+    order = _Order(
+        runbook, runbook.current, parsed, values, _ticket(ticket, by), batch, by, scopes, trigger, dry_run, break_glass, more
+    )  # fmt: skip
+    runs = [_create(order, system) for system in systems]
+    for run in runs:
         _begin(run, runbook, by)
     if batch is not None and all(run.state == RunState.PLANNED for run in runs):
         ending.advance(batch.pk)
     events.publish("runs", "state")
     return runs
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What was asked for, checked but for what depends on the target."""
+
+    runbook: Runbook
+    version: RunbookVersion
+    parsed: definition.Definition
+    values: dict[str, Any]
+    ticket: Ticket | None
+    batch: Batch | None
+    by: User
+    scopes: list[str] | None
+    trigger: Trigger
+    dry_run: bool
+    break_glass: str
+    more: dict[str, Any]
+
+
+def _create(order: _Order, system: Target) -> Execution:
+    """The run on one target, with the rights, windows and approvals of every target that it uses."""
+    parsed, values, glass = order.parsed, order.values, order.break_glass
+    used = [system, *others(parsed, system, values)]
+    closed = list(filter(None, map(windows.closed_because, used)))
+    for other in used[1:]:
+        policies.check_can_run(order.by, order.runbook, order.scopes, other)
+    if closed and parsed.risk != "read" and not order.dry_run and not glass:
+        raise Invalid(closed[0], fields={"target": [closed[0]]})
+    needed = 0 if order.dry_run else max(_approvals(parsed, one, values) for one in used)
+    state, expires = RunState.PLANNED if order.batch else RunState.QUEUED, None
+    if needed and not glass:
+        state = RunState.AWAITING_APPROVAL
+        expires = timezone.now() + timedelta(seconds=parsed.approval_rule.expires)
+    shown, hidden = _apart(parsed, values)
+    params = shown | _digests(hidden)
+    return Execution.objects.create(
+        version=order.version, target=system, ticket=order.ticket, params=params, dry_run=order.dry_run, state=state,
+        secret_params=crypto.encrypt(json.dumps(hidden)) if hidden else None, trigger=order.trigger, requested_by=order.by,
+        batch=order.batch, queue=f"runbooks.{system.site}" if system.site else "runbooks",
+        plan_hash=plan_hash(order.version.sha256, used, params), approvals_needed=needed, approval_expires_at=expires,
+        approval_tier=max(parsed.approval_rule.tier or order.runbook.tier_level, *(one.run_level for one in used)),
+        break_glass_reason=glass.strip()[:2000] if needed or windows.closed_because(system) else "", **order.more,
+    )  # fmt: skip
 
 
 def _begin(run: Execution, runbook: Runbook, by: User) -> None:

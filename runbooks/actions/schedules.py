@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import TextChoices
 from django.utils import timezone
 
 from runbooks import cron, definition, policies, windows
@@ -68,37 +69,12 @@ def save_schedule(
         raise Invalid(f"There is no runbook {slug}.", fields={"runbook": ["Choose a runbook."]})
     policies.check_can_run(by, runbook)
     cron.check(cron_rule)
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise Invalid(f"There is no time zone {zone}.", fields={"zone": ["Choose a time zone."]}) from None
-    for value, kind, field in (
-        (missed, Missed, "missed"),
-        (gap, Gap, "gap"),
-        (fold, Fold, "fold"),
-        (overlap, Overlap, "overlap"),
-    ):
-        if value not in kind.values:
-            raise Invalid(
-                f"{field} is one of {', '.join(kind.values)}.",
-                fields={field: [f"Choose one of {', '.join(kind.values)}."]},
-            )
-    if not 60 <= grace_seconds <= 7 * 86_400 or not 0 <= jitter_seconds <= 3600:
-        raise Invalid(
-            "The grace is 1 minute to 7 days, the jitter an hour at most.",
-            fields={"grace_seconds": ["1 minute to 7 days."]},
-        )
+    _check_fields(zone, grace_seconds, jitter_seconds, missed=missed, gap=gap, fold=fold, overlap=overlap)
     parsed = definition.parse(runbook.current.text, name=slug)
     values = parsed.parse_params(params or {})
     if any(param.type == "secret" for param in parsed.params.values()):
         raise Invalid("A runbook that asks for a secret cannot be scheduled; keep the secret with the target.")
-    systems = list(Target.objects.filter(slug__in=targets, retired_at=None))
-    if not systems or len(systems) != len(set(targets)):
-        raise Invalid("Choose the targets.", fields={"targets": ["Choose one or more."]})
-    for system in systems:
-        if why := unfit(system, parsed):
-            raise Invalid(f"{system} {why}.", fields={"targets": [f"{system} {why}."]})
-        policies.check_can_run(by, runbook, None, system)
+    systems = _fit_targets(targets, parsed, runbook, by)
     facts: dict[str, Any] = {
         "name": name.strip(), "runbook": runbook, "params": values, "cron": " ".join(cron_rule.split()), "zone": zone, "missed": missed,
         "grace_seconds": grace_seconds, "gap": gap, "fold": fold, "overlap": overlap, "jitter_seconds": jitter_seconds, "owner": by,
@@ -127,6 +103,37 @@ def save_schedule(
         after={"runbook": slug, "cron": schedule.cron, "zone": zone, "targets": sorted(targets), "params": values},
     )
     return schedule
+
+
+POLICIES: dict[str, type[TextChoices]] = {"missed": Missed, "gap": Gap, "fold": Fold, "overlap": Overlap}
+
+
+def _check_fields(zone: str, grace_seconds: int, jitter_seconds: int, **chosen: str) -> None:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise Invalid(f"There is no time zone {zone}.", fields={"zone": ["Choose a time zone."]}) from None
+    for field, value in chosen.items():
+        if value not in (known := POLICIES[field].values):
+            words = f"one of {', '.join(known)}."
+            raise Invalid(f"{field} is {words}", fields={field: [f"Choose {words}"]})
+    if not 60 <= grace_seconds <= 7 * 86_400 or not 0 <= jitter_seconds <= 3600:
+        raise Invalid(
+            "The grace is 1 minute to 7 days, the jitter an hour at most.",
+            fields={"grace_seconds": ["1 minute to 7 days."]},
+        )
+
+
+def _fit_targets(slugs: Sequence[str], parsed: definition.Definition, runbook: Runbook, by: User) -> list[Target]:
+    """The targets, each of which the runbook fits and this person may run it on."""
+    systems = list(Target.objects.filter(slug__in=slugs, retired_at=None))
+    if not systems or len(systems) != len(set(slugs)):
+        raise Invalid("Choose the targets.", fields={"targets": ["Choose one or more."]})
+    for system in systems:
+        if why := unfit(system, parsed):
+            raise Invalid(f"{system} {why}.", fields={"targets": [f"{system} {why}."]})
+        policies.check_can_run(by, runbook, None, system)
+    return systems
 
 
 def _moments(schedule: Schedule, after: datetime) -> Any:

@@ -4,14 +4,12 @@ PostgreSQL is the truth and Celery the doorbell: a second ring finds the lease a
 every write carries the attempt, so a worker that lost its lease changes nothing.
 """
 
-import json
 import logging
-import math
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,46 +20,22 @@ from typing import Any
 from django.db import InterfaceError, OperationalError, connection, connections, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
-from pydantic import ValidationError
 
 from runbooks import definition, expressions, steps, windows
-from runbooks.connections import secrets_of
 from runbooks.engine import ending, lease, locks
 from runbooks.engine.output import OutputWriter, StepOutput, compact
-from runbooks.engine.redaction import Redactor
-from runbooks.models import Execution, Overlap, RunLock, RunState, Secret, SecretUse, StepRun, StepState, Target
-from runbooks.plans import others, plan_hash
-from supportdesk import crypto, events
+from runbooks.engine.results import filled, kept, storable
+from runbooks.engine.scope import Scope
+from runbooks.models import Execution, Overlap, RunLock, RunState, StepRun, StepState
+from runbooks.plans import plan_hash
+from supportdesk import events
 from supportdesk.errors import DeskError
-from supportdesk.text import clean
 
 log = logging.getLogger(__name__)
 
 HELD = ending.HELD
 DONE = {StepState.SUCCEEDED, StepState.WARNED, StepState.SKIPPED}
 MOST_PARALLEL = 8
-MOST_RESULT = 512 * 1024  # bytes of JSON kept of one step's result
-
-
-def storable(value: Any, redact: Callable[[str], str]) -> Any:
-    """A result as jsonb can hold it and people may read it: no NaN, NUL or lone surrogate, no secret."""
-    if isinstance(value, Mapping):
-        return {storable(str(key), redact): storable(item, redact) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [storable(item, redact) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, int) and abs(value) > 10**300:
-        return str(value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        masked = redact(str(value))
-        return value if masked == str(value) else masked  # a secret of digits alone
-    return redact(_storable_text(value)) if isinstance(value, str) else value
-
-
-def _storable_text(text: str) -> str:
-    """The text as it is, but for what jsonb cannot hold: NUL and lone surrogates become a mark."""
-    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def worker_name(worker: str = "") -> str:
@@ -181,18 +155,10 @@ class _Run:
     def __init__(self, execution: Execution, attempt: int, heartbeat: lease.Heartbeat) -> None:
         self.execution, self.attempt, self.heartbeat = execution, attempt, heartbeat
         self.definition = definition.parse(execution.version.text, name=execution.version.runbook.slug)
-        self.params = dict(execution.params)
-        self.used_secrets: list[str] = []
-        if execution.secret_params:
-            given = json.loads(crypto.decrypt(bytes(execution.secret_params)))
-            self.params |= given
-            self.used_secrets += [str(value) for value in given.values()]
-        self._targets: dict[str, dict[str, Any]] = {}
-        self.others = others(self.definition, execution.target, self.params)
-        self.connections = self._open(execution.target)
+        self.scope = Scope(execution, attempt, self.definition)
         limits = self.definition.limits
         self.output = OutputWriter(
-            execution.pk, attempt, limit=limits.output, on_output=limits.on_output, redact=Redactor(self.used_secrets)
+            execution.pk, attempt, limit=limits.output, on_output=limits.on_output, redact=self.scope.redact
         )
         self.deadline = time.monotonic() + limits.timeout
         rows = StepRun.objects.filter(execution=execution, attempt__gte=execution.fresh_from, attempt__lt=attempt)
@@ -209,62 +175,9 @@ class _Run:
         self.warnings: list[str] = []
         self.acted: list[str] = []
 
-    # ------------------------------------------------------------------ connections and secrets
-    def _open(self, target: Target) -> dict[str, Any]:
-        """The target's connections with `{secret: NAME}` resolved; each use of a secret is recorded."""
-        if target.slug in self._targets:
-            return self._targets[target.slug]
-        wanted = {name for values in target.connections.values() for name in secrets_of(values)}
-        kept = {secret.name: secret for secret in Secret.objects.filter(target=target)}
-        found = {name: kept[name].reveal() for name in wanted if name in kept}
-        SecretUse.objects.bulk_create(
-            [SecretUse(secret=kept[name], execution=self.execution, attempt=self.attempt) for name in found],
-            ignore_conflicts=True,
-        )
-        # All of the target's are masked, also those that no connection uses: a step may meet them elsewhere.
-        self.used_secrets += [secret.reveal() for secret in kept.values()]
-        opened = {}
-        for name, values in target.connections.items():
-            opened[name] = {
-                key: found.get(value["secret"], "") if isinstance(value, dict) and "secret" in value else value
-                for key, value in values.items()
-            }
-        self._targets[target.slug] = opened
-        return opened
-
-    def _target_of(self, step: Any, names: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        if step.on is None:
-            return self.execution.target.slug, self.connections
-        slug = str(expressions.fill(step.on, names))
-        if slug == self.execution.target.slug:
-            return slug, self.connections
-        target = next((one for one in self.others if one.slug == slug), None)
-        if target is None:
-            raise steps.StepError(f"{slug} is none of the targets that this run was started for.")
-        if self.definition.risk != "read" and not self.execution.dry_run and (why := windows.closed_because(target)):
-            raise steps.StepError(why)
-        before = len(self.used_secrets)
-        opened = self._open(target)
-        if len(self.used_secrets) > before:
-            self.output.redact = Redactor(self.used_secrets)
-        return slug, opened
-
     def names(self) -> dict[str, Any]:
         """What expressions look up."""
-        target, row = self.execution.target, self.execution
-        return {
-            "params": self.params,
-            "steps": {step_id: _facts(found) for step_id, found in self.rows.items()},
-            "target": {"slug": target.slug, "name": target.name, "environment": target.environment, "labels": target.labels},
-            "run": {
-                "id": row.pk, "attempt": self.attempt, "dry_run": row.dry_run, "requested_by": row.requested_by.email,
-                "state": self.outcome, "ticket": row.ticket.number if row.ticket else None,
-            },
-            "schedule": {
-                "name": row.schedule.name if row.schedule else None,
-                "moment": row.scheduled_for.isoformat() if row.scheduled_for else None,
-            },
-        }  # fmt: skip
+        return self.scope.names(self.rows, self.outcome)
 
     # ------------------------------------------------------------------ the whole
     def perform(self) -> Outcome:
@@ -311,16 +224,16 @@ class _Run:
         """Why it must not begin: the target has changed since, lacks something, or is closed."""
         row = self.execution
         begun = StepRun.objects.filter(execution=row, attempt__gte=1).exists()  # waiting for a lock is no beginning
-        if missing := [need for need in self.definition.needed_connections if need not in self.connections]:
+        if missing := [need for need in self.definition.needed_connections if need not in self.scope.connections]:
             return f"Target {row.target} has no connection {', '.join(missing)}."
         if row.approvals_needed and row.plan_hash != plan_hash(
-            row.version.sha256, [row.target, *self.others], row.params
+            row.version.sha256, [row.target, *self.scope.others], row.params
         ):
             return "The target has changed since this was approved; ask again."
         if not begun and row.approvals_needed and row.approval_expires_at and row.approval_expires_at < timezone.now():
             return "The approval has expired; ask again."
         changes = self.definition.risk != "read" and not row.dry_run and not row.break_glass_reason
-        closed = filter(None, map(windows.closed_because, [row.target, *self.others]))
+        closed = filter(None, map(windows.closed_because, [row.target, *self.scope.others]))
         return next(closed, None) if changes and not begun else None
 
     def _lock(self) -> Outcome | None:
@@ -336,7 +249,7 @@ class _Run:
             wanted.append((key, lock.mode == "exclusive"))
             by_key[key] = lock
         if self.definition.locks is None and self.definition.risk != "read":
-            for other in self.others:  # a target that it may change is its own, whichever step names it
+            for other in self.scope.others:  # a target that it may change is its own, whichever step names it
                 wanted.append((f"{other.slug}/target", True))
                 by_key[f"{other.slug}/target"] = definition.Lock()
         schedule = self.execution.schedule
@@ -475,7 +388,7 @@ class _Run:
         title = step.title if phase == "step" else f"finally, {step.title}"
         output.say(f"step {index + 1} of {len(group)}: {title}" if phase == "step" else title)
         result, captured, tries = self._tried(step, output, before, phase, row)
-        result = self._kept(result, output)
+        result = kept(result, output.redact)
         row.captured = storable(captured, output.redact)
         if result.message:
             output.say(result.message)
@@ -483,13 +396,6 @@ class _Run:
         if phase == "step":
             self.rows[step.id] = row
         return result
-
-    def _kept(self, result: steps.Result, output: StepOutput) -> steps.Result:
-        """The result as it is stored: without secrets, and not endless."""
-        data = storable(result.data, output.redact)
-        if len(json.dumps(data)) > MOST_RESULT:
-            data = {"left_out": f"more than {MOST_RESULT // 1024} KB", "row_count": data.get("row_count")}
-        return replace(result, message=output.redact(clean(result.message)), data=data)
 
     def _tried(
         self, step: Any, output: StepOutput, before: dict[str, Any], phase: str, row: StepRun
@@ -604,13 +510,14 @@ class _Run:
                 with_ = plan
             elif getattr(step, "effect", "none") != "none" or not kind.only_reads:
                 preview = True
-        target, opened = self._target_of(step, names)
+        target, opened = self.scope.target_of(step, names)
+        self.output.redact = self.scope.redact
         deadline = time.monotonic() + step.timeout
         context = steps.Context(
             execution_id=self.execution.pk,
             step_id=step.id,
-            with_=_filled(kind, with_, names),
-            params=self.params,
+            with_=filled(kind, with_, names),
+            params=self.scope.params,
             connections=opened,
             target=target,
             output=output,
@@ -678,7 +585,7 @@ class _Run:
             return row
         output.say(f"undo: {step.undo.title or step.title}")
         act = _Undoing(step)
-        result = self._kept(self._result(act, output, {}, "undo"), output)
+        result = kept(self._result(act, output, {}, "undo"), output.redact)
         if result.message:
             output.say(result.message)
         self._end_step(row, result, 1)
@@ -713,25 +620,6 @@ class _Undoing:
             undo.on or step.on,
         )
         self.effect = "idempotent"
-
-
-def _facts(row: StepRun) -> dict[str, Any]:
-    return {"state": row.state, "message": row.message, "result": row.result, **row.captured}
-
-
-def _filled(kind: steps.Kind, with_: Any, names: Mapping[str, Any]) -> Any:
-    """The step's `with`, its {…} filled in, checked once more: a value may not make it something else."""
-    if not kind.templated:
-        return with_
-    given = with_.model_dump(by_alias=True)
-    for field in kind.templated:
-        given[field] = expressions.fill_all(given[field], names, kind.escapes.get(field))
-    try:
-        return kind.With.model_validate(given)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"]))
-        raise steps.StepError(f"{place}: {problem['msg'].removeprefix('Value error, ')}") from None
 
 
 @contextmanager
