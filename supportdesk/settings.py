@@ -147,6 +147,7 @@ INSTALLED_APPS = [
     "django_structlog",
     "django_filters",
     "knox",
+    "anymail",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -273,10 +274,26 @@ WHITENOISE_MAX_AGE = 31_536_000
 
 # --------------------------------------------------------------------- mail
 EMAIL_URL = _read(env.str, "EMAIL_URL", "") or f"file://{DATA / 'outbox'}"
+MAIL_PROVIDERS = (
+    "amazon_ses",
+    "brevo",
+    "mailersend",
+    "mailgun",
+    "mailjet",
+    "mandrill",
+    "postal",
+    "postmark",
+    "resend",
+    "sendgrid",
+    "sparkpost",
+)
+_provider = EMAIL_URL.removeprefix("anymail://").strip("/") if EMAIL_URL.startswith("anymail://") else ""
 try:
-    _mail = dj_email_url.parse(EMAIL_URL)
+    _mail = dj_email_url.parse(EMAIL_URL) if not _provider else {}
 except ValueError:
     _mail = {}
+if _provider in MAIL_PROVIDERS:
+    _mail = {"EMAIL_BACKEND": f"anymail.backends.{_provider}.EmailBackend"}
 if not _mail.get("EMAIL_BACKEND"):
     raise ImproperlyConfigured(
         "EMAIL_URL: not the address of a mail server; write smtp://user:password@host:587/?tls=True"
@@ -287,6 +304,23 @@ if EMAIL_URL.startswith("file:"):
 EMAIL_TIMEOUT = 10
 MAIL_DOMAIN = _read(env.str, "DESK_MAIL_DOMAIN", urlsplit(BASE_URL).hostname or socket.gethostname())
 DEFAULT_FROM_EMAIL = _read(env.str, "DESK_MAIL_FROM", "Support <support@example.com>")
+# Providers (django-anymail): mail out by `EMAIL_URL=anymail://mailgun`, their webhooks for mail in; keys in ANYMAIL_….
+ANYMAIL = {name.removeprefix("ANYMAIL_"): value for name, value in os.environ.items() if name.startswith("ANYMAIL_")}
+MAIL_HOOKS = _read(env.list, "DESK_MAIL_HOOKS", [])
+if _unknown := sorted(set(MAIL_HOOKS) - set(MAIL_PROVIDERS)):
+    raise ImproperlyConfigured(f"DESK_MAIL_HOOKS: {_unknown[0]} is none of {', '.join(MAIL_PROVIDERS)}")
+if MAIL_HOOKS and not ANYMAIL.get("WEBHOOK_SECRET"):
+    raise ImproperlyConfigured("DESK_MAIL_HOOKS: set ANYMAIL_WEBHOOK_SECRET=name:password too, else anybody could send")
+# The relays (authserv-id) whose Authentication-Results about a sender are believed.
+MAIL_TRUSTED_RELAYS = _read(env.list, "DESK_MAIL_TRUSTED_RELAYS", [])
+# The listener: addresses and ports of SMTP and LMTP (0: none), its certificate for STARTTLS, the largest mail.
+MAIL_LISTEN = _read(env.str, "DESK_MAIL_LISTEN", "127.0.0.1")
+SMTP_PORT = _read(env.int, "DESK_SMTP_PORT", 2525, validate=validate.Range(min=0, max=65_535))
+LMTP_PORT = _read(env.int, "DESK_LMTP_PORT", 0, validate=validate.Range(min=0, max=65_535))
+MAIL_TLS_CERT, MAIL_TLS_KEY = _read(env.str, "DESK_MAIL_TLS_CERT", ""), _read(env.str, "DESK_MAIL_TLS_KEY", "")
+if bool(MAIL_TLS_CERT) != bool(MAIL_TLS_KEY):
+    raise ImproperlyConfigured("DESK_MAIL_TLS_CERT and DESK_MAIL_TLS_KEY: set both, the files of certificate and key")
+MAIL_MAX_MB = _read(env.int, "DESK_MAIL_MAX_MB", 50, validate=validate.Range(min=1, max=500))
 
 # ---------------------------------------------------------------------- API
 REST_FRAMEWORK = {

@@ -86,6 +86,8 @@ class User(AbstractBaseUser):
     role = models.CharField(max_length=20, choices=Role.choices, default=Role.STAFF)
     time_zone = models.CharField(max_length=64, default="UTC", validators=[check_time_zone])
     signature = models.TextField(blank=True)
+    # Whether they get what requesters write on their tickets by mail, to answer it by mail.
+    mails_wanted = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
     # Given no tickets until then; past or None is there.
     away_until = models.DateTimeField(null=True, blank=True)

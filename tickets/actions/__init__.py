@@ -5,13 +5,22 @@ from tickets.actions.assignment import set_away
 from tickets.actions.bulk import start as start_bulk
 from tickets.actions.bulk import stop as stop_bulk
 from tickets.actions.bulk import undo as undo_bulk
-from tickets.actions.conversation import log_contact, note, receive, reply
+from tickets.actions.conversation import keep_note, log_contact, note, receive, reply
 from tickets.actions.erasure import erase_requester, save_retention, sweep_retention
 from tickets.actions.exports import export_requester
 from tickets.actions.fields import save_field, set_custom
 from tickets.actions.imports import import_tickets
 from tickets.actions.joining import merge, split, unmerge
-from tickets.actions.life import close, hold, open_ticket, reopen, resolve, wait_on_requester
+from tickets.actions.life import (
+    close,
+    hold,
+    mark_not_spam,
+    mark_spam,
+    open_ticket,
+    reopen,
+    resolve,
+    wait_on_requester,
+)
 from tickets.actions.links import link, unlink
 from tickets.actions.organizations import save_organization
 from tickets.actions.planning import add_step, remove_step, set_deadline, snooze, sweep_moments, tick_step
@@ -62,12 +71,15 @@ __all__ = [
     "hand_over",
     "hold",
     "import_tickets",
+    "keep_note",
     "link",
     "load_categories",
     "load_mailboxes",
     "load_promises",
     "load_rules",
     "log_contact",
+    "mark_not_spam",
+    "mark_spam",
     "merge",
     "note",
     "open_ticket",

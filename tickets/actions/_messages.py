@@ -27,6 +27,7 @@ class NewFile:
     name: str
     content_type: str
     content: bytes
+    content_id: str = ""  # by which the HTML of a mail calls it
 
 
 def safe_name(name: str) -> str:
@@ -97,6 +98,7 @@ def add(
             size=len(new.content),
             sha256=hashlib.sha256(new.content).hexdigest(),
             danger=danger_of(new.name, new.content),
+            content_id=new.content_id[:255],
         )
         # The stored name carries nothing of the sender's; `name` is what a reader sees and downloads.
         attachment.file.save(f"{message.pk}", ContentFile(new.content), save=False)

@@ -1,6 +1,7 @@
 """Words on a ticket: replies, notes, and what the requester writes."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -11,6 +12,7 @@ from supportdesk.errors import Invalid, NotFound
 from supportdesk.text import clean, one_line
 from tickets import policies
 from tickets.actions import _messages as messages
+from tickets.actions import _values as values
 from tickets.actions.life import hold_requester, move_to_open, open_ticket, resolve, wait_on_requester
 from tickets.actions.planning import wake
 from tickets.mail import outgoing
@@ -50,7 +52,7 @@ def reply(
     _check_not_erased(ticket)
     message = _say(ticket, by, text, MessageKind.REPLY, files)
     clocks.replied(ticket, by, at=message.created_at)
-    outgoing.queue(ticket, message)
+    outgoing.queue(ticket, message, then)
     TicketEvent.record(ticket, by, "replied", message=message.pk)
     if ticket.status == Status.NEW:
         move_to_open(ticket, by)
@@ -58,7 +60,10 @@ def reply(
         Ticket.objects.filter(pk=ticket.pk).update(updated_at=message.created_at)
     if then is not None and ticket.status != then:
         policies.check_can_change(by, ticket)
-        {Status.RESOLVED: resolve, Status.WAITING: wait_on_requester}[then](number=number, by=by)
+        if then == Status.RESOLVED:
+            resolve(number=number, by=by, told=True)
+        else:
+            wait_on_requester(number=number, by=by)
     return message
 
 
@@ -75,6 +80,13 @@ def note(
     if newest is not None and newest.by_id != by.pk:  # a word after one's own handover is part of it
         clocks.acted(ticket, by, at=message.created_at, reason=f"{by} noted")
     Ticket.objects.filter(pk=ticket.pk).update(updated_at=message.created_at)
+    return message
+
+
+def keep_note(*, ticket: Ticket, by: User, text: str, files: Sequence[messages.NewFile] = ()) -> Message:
+    """Keep what one of us sent by mail as an internal note, in the open transaction, whoever may work the ticket now."""
+    message = messages.add(ticket, kind=MessageKind.NOTE, author=by, text=text, files=files)
+    TicketEvent.record(ticket, by, "noted", message=message.pk)
     return message
 
 
@@ -97,14 +109,18 @@ def receive(
     automatic: bool = False,
     subject: str = "",
     files: Sequence[messages.NewFile] = (),
+    reopen_days: int = 0,
+    copies: Sequence[str] = (),
 ) -> tuple[Ticket, Message]:
-    """Add what the requester wrote to their ticket.
+    """Add what the requester wrote to their ticket. `copies` get every reply from now on.
 
-    A waiting, held or resolved ticket opens; on a closed one a linked follow-up opens. An automatic
-    message is kept and moves nothing.
+    A waiting, held or resolved ticket opens; on a closed one a linked follow-up opens, or it opens itself where it was
+    closed no longer than `reopen_days` ago. An automatic message, and one on spam, is kept and moves nothing.
     """
     meant, ticket = _heir(ticket_id)
-    if ticket.status == Status.CLOSED and not automatic:
+    automatic = automatic or ticket.spam_at is not None
+    reopens = ticket.closed_at is not None and ticket.closed_at > timezone.now() - timedelta(days=reopen_days)
+    if ticket.status == Status.CLOSED and not automatic and not reopens:
         return _follow_up(ticket, requester, text, html, quoted, message_id, subject, files)
     message = messages.add(
         ticket,
@@ -123,11 +139,13 @@ def receive(
         TicketEvent.record(ticket, requester, "auto_reply", message=message.pk)
         return ticket, message
     TicketEvent.record(ticket, requester, "received", message=message.pk)
-    if ticket.status in {Status.WAITING, Status.ON_HOLD, Status.RESOLVED}:
+    if ticket.status in {Status.WAITING, Status.ON_HOLD, Status.RESOLVED, Status.CLOSED}:
         move_to_open(ticket, requester)
     wake(ticket, requester)
     clocks.requester_wrote(ticket, at=message.created_at)
-    Ticket.objects.filter(pk=ticket.pk).update(updated_at=timezone.now(), snippet=one_line(text))
+    cc = sorted({*ticket.cc, *copies} - {ticket.requester.email})[: values.MOST_COPIES]
+    Ticket.objects.filter(pk=ticket.pk).update(updated_at=timezone.now(), snippet=one_line(text), cc=cc)
+    outgoing.tell_staff(ticket, message)
     return ticket, message
 
 

@@ -25,9 +25,11 @@ from tickets.models import (
     InboundEmail,
     JobRow,
     Letter,
+    MailAddress,
     MergeRecord,
     Message,
     OutboundEmail,
+    Rating,
     Recurrence,
     RemovedFile,
     Requester,
@@ -47,6 +49,17 @@ log = logging.getLogger(__name__)
 
 ERASED, NOBODY = "[erased]", "Erased requester"
 _BATCH = 50
+
+
+_NO_LETTER = {
+    "to": "erased@invalid",
+    "subject": ERASED,
+    "text": ERASED,
+    "error": "",
+    "sender": "",
+    "reply_to": "",
+    "in_reply_to": "",
+}
 
 
 @dataclass(frozen=True)
@@ -151,7 +164,8 @@ def _forget_address(email: str) -> None:
         mail.cc = [address for address in mail.cc if address != email]
         mail.save(update_fields=["cc"])
     OutboundEmail.objects.filter(to=email).update(to="erased@invalid")
-    Letter.objects.filter(to=email).update(to="erased@invalid", text=ERASED, subject=ERASED, error="")
+    Letter.objects.filter(to=email).update(**_NO_LETTER)
+    MailAddress.objects.filter(address=email).delete()
     TicketApproval.objects.filter(of_email=email).update(of_email="erased@invalid", decided_as="", comment="")
     Recurrence.objects.filter(requester_email=email).update(
         active=False, requester_email="erased@invalid", requester_name="", subject=ERASED, text=ERASED
@@ -173,9 +187,10 @@ def _erase_tickets(keys: Sequence[int], by: User) -> None:
     _erase_messages(Message.objects.filter(ticket__in=keys))
     _empty_mails(InboundEmail.objects.filter(ticket__in=keys))
     OutboundEmail.objects.filter(ticket__in=keys).update(
-        to="erased@invalid", cc=[], reply_to="erased@invalid", subject=ERASED, references="", in_reply_to=""
+        to="erased@invalid", cc=[], reply_to="erased@invalid", subject=ERASED, references="", in_reply_to="", error=""
     )
-    Letter.objects.filter(ticket__in=keys).update(to="erased@invalid", subject=ERASED, text=ERASED, error="")
+    Letter.objects.filter(ticket__in=keys).update(**_NO_LETTER)
+    Rating.objects.filter(ticket__in=keys).update(comment="")
     Handover.objects.filter(ticket__in=keys).update(tried=ERASED, found="")
     ChecklistItem.objects.filter(ticket__in=keys).update(text=ERASED)
     approvals = TicketApproval.objects.filter(ticket__in=keys)
@@ -205,7 +220,9 @@ def _erase_messages(messages: QuerySet[Message]) -> None:
 def _empty_mails(mails: QuerySet[InboundEmail]) -> None:
     """Take the bytes of mails, and of those that came a second time and belong to no ticket."""
     hashes = list(mails.values_list("content_hash", flat=True))
-    InboundEmail.objects.filter(content_hash__in=hashes).update(raw=b"", rfc_id="", error="")
+    InboundEmail.objects.filter(content_hash__in=hashes).update(
+        raw=b"", rfc_id="", error="", sender="", subject="", envelope_from="", envelope_to=[], remote="", likeness="", checks={}
+    )  # fmt: skip
 
 
 @outbox.handler("tickets.remove_file")

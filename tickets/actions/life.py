@@ -7,12 +7,14 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
+from staff import actions as staff
 from staff.models import Tier, User
 from supportdesk.errors import Invalid
 from supportdesk.text import clean, one_line
 from tickets import policies
 from tickets.actions import _messages as messages
 from tickets.actions import _values as values
+from tickets.mail import outgoing
 from tickets.models import (
     Category,
     Channel,
@@ -51,10 +53,11 @@ def open_ticket(
     automatic: bool = False,
     files: Sequence[messages.NewFile] = (),
     at: datetime | None = None,
+    spam: str = "",
 ) -> tuple[Ticket, Message]:
     """Open a ticket with its first message, which is the requester's, and start its clocks (`ticket.clocks`).
 
-    `by` is the member of staff or integration that opens it; None for mail, where the requester
+    What is `spam`, for the reason given, is closed at once: no clock runs and no rule hears of it. `by` is the member of staff or integration that opens it; None for mail, where the requester
     does. Without a tier it goes to the first. Raises `Invalid` when subject or text is empty.
     """
     if by is not None:
@@ -81,6 +84,8 @@ def open_ticket(
     )
     # Nobody waits for an answer to an automatic mail; that its ticket is work to be done stays true.
     started = [Clock.RESOLUTION] if automatic else [Clock.FIRST_RESPONSE, Clock.RESOLUTION]
+    if spam:
+        started, ticket.status, ticket.closed_at, ticket.spam_at = [], Status.CLOSED, now, now
     ticket.clocks = clocks.plan(ticket, started, in_force, at=now)
     ticket.due_at = min((timer.due_at for timer in ticket.clocks if timer.due_at), default=None)
     ticket.save(force_insert=True)
@@ -102,7 +107,10 @@ def open_ticket(
         ],
     )
     clocks.write(ticket.clocks)
-    TicketEvent.record(ticket, by or requester, "opened", at=now, channel=Channel(channel).label)
+    opener = staff.automation() if spam else by or requester
+    TicketEvent.record(ticket, opener, "opened", at=now, channel=Channel(channel).label)
+    if spam:
+        TicketEvent.record(ticket, opener, "spam", at=now, reason=spam)
     return ticket, message
 
 
@@ -144,8 +152,8 @@ def hold_requester(requester_id: int | None) -> None:
 
 
 @transaction.atomic
-def resolve(*, number: int, by: User, version: int | None = None) -> Ticket:
-    """Resolve the ticket, stop its clocks and record who did it."""
+def resolve(*, number: int, by: User, version: int | None = None, told: bool = False) -> Ticket:
+    """Resolve the ticket, stop its clocks and record who did it; who wrote by mail is told, unless a reply says so (`told`)."""
     ticket = Ticket.objects.visible_to(by).lock(number, version)
     policies.check_can_change(by, ticket)
     ticket.move_to(Status.RESOLVED)
@@ -153,6 +161,8 @@ def resolve(*, number: int, by: User, version: int | None = None) -> Ticket:
     ticket.touch("status", "resolved_at", "resolved_by")
     clocks.stop_all(ticket, at=ticket.resolved_at, reason="Resolved")
     TicketEvent.record(ticket, by, "resolved")
+    if not told and ticket.channel == Channel.EMAIL and not by.is_automation:
+        outgoing.tell_resolved(ticket)
     return ticket
 
 
@@ -172,10 +182,47 @@ def close(*, number: int, by: User, version: int | None = None) -> Ticket:
 
 
 @transaction.atomic
+def mark_spam(*, number: int, by: User, version: int | None = None) -> Ticket:
+    """Close a ticket as spam: it leaves the queue for a view of its own, its clocks stop, and nothing is deleted."""
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    policies.check_can_change(by, ticket)
+    if ticket.spam_at is not None:
+        return ticket
+    if not ticket.can_move_to(Status.CLOSED) and ticket.is_open:
+        ticket.move_to(Status.OPEN)
+    if ticket.status != Status.CLOSED:
+        ticket.move_to(Status.CLOSED)
+    ticket.spam_at = timezone.now()
+    ticket.closed_at = ticket.closed_at or ticket.spam_at
+    ticket.touch("status", "closed_at", "spam_at")
+    clocks.stop_all(ticket, at=ticket.spam_at, reason="Spam")
+    TicketEvent.record(ticket, by, "spam", reason=f"{by} says so")
+    return ticket
+
+
+@transaction.atomic
+def mark_not_spam(*, number: int, by: User, version: int | None = None) -> Ticket:
+    """Take it back: the ticket opens, with the clocks that a reopened one gets."""
+    ticket = Ticket.objects.visible_to(by).lock(number, version)
+    policies.check_can_change(by, ticket)
+    if ticket.spam_at is None:
+        return ticket
+    ticket.spam_at = None
+    TicketEvent.record(ticket, by, "not_spam")
+    move_to_open(ticket, by)
+    ticket.touch("spam_at")
+    if not ticket.timers.exists():  # it was spam from its first moment
+        clocks.begin(ticket, [Clock.FIRST_RESPONSE, Clock.RESOLUTION], at=ticket.updated_at)
+    return ticket
+
+
+@transaction.atomic
 def reopen(*, number: int, by: User, version: int | None = None) -> Ticket:
     """Open a resolved or closed ticket again."""
     ticket = Ticket.objects.visible_to(by).lock(number, version)
     policies.check_can_change(by, ticket)
+    if ticket.spam_at is not None:
+        return mark_not_spam(number=number, by=by, version=version)
     if ticket.merged_into is not None:
         raise Invalid(f"Ticket {number} was merged into {ticket.merged_into.number}; take that back instead.")
     if ticket.is_open:

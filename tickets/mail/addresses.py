@@ -4,11 +4,13 @@ import re
 
 from django.conf import settings
 
+from staff.models import User
 from supportdesk import crypto
-from tickets.models import Ticket
+from tickets.models import Mailbox, Ticket
 
 _REPLY = re.compile(r"\+t(\d{1,18})\.([a-z2-7]{20})@", re.IGNORECASE)
-_OURS = re.compile(r"^t(\d{1,18})\.m(\d{1,18})\.([a-z2-7]{20})@", re.IGNORECASE)
+_OURS = re.compile(r"^t(\d{1,18})\.[ml](\d{1,18})\.([a-z2-7]{20})@", re.IGNORECASE)
+_TAG = re.compile(r"\[#(\d{1,18})\]")
 
 
 def reply_address(mailbox: str, ticket: Ticket, participant: str) -> str:
@@ -19,23 +21,55 @@ def reply_address(mailbox: str, ticket: Ticket, participant: str) -> str:
 
 def ticket_of_reply_address(address: str) -> Ticket | None:
     """The ticket whose signed reply address this is, or None."""
+    found = participant_of_reply_address(address)
+    return found[0] if found else None
+
+
+def participant_of_reply_address(address: str) -> tuple[Ticket, User | None] | None:
+    """The ticket of a signed reply address, and the member of staff whom it was made for (None: the requester)."""
     if not (match := _REPLY.search(address)):
         return None
     ticket = Ticket.objects.select_related("requester").filter(number=int(match[1])).first()
-    if ticket and crypto.verify(match[2], "reply", ticket.number, ticket.requester.email):
-        return ticket
+    if ticket is None:
+        return None
+    people = [ticket.requester.email, *ticket.cc]
+    if any(crypto.verify(match[2], "reply", ticket.number, one) for one in people):
+        return ticket, None
+    # Whoever may have been written to: staff come and go, so all of them, and the address itself says whom.
+    for user in User.objects.filter(is_active=True):
+        if crypto.verify(match[2], "reply", ticket.number, user.email):
+            return ticket, user
+    # The requester's address may have been corrected since.
+    for email in ticket.messages.exclude(requester=None).values_list("requester__email", flat=True).distinct():
+        if crypto.verify(match[2], "reply", ticket.number, email):
+            return ticket, None
     return None
 
 
-def new_message_id(ticket_number: int, message_pk: int) -> str:
-    """Our Message-ID, without angle brackets: fixed by the message it belongs to, and verifiable."""
-    signature = crypto.sign("message-id", ticket_number, message_pk)
-    return f"t{ticket_number}.m{message_pk}.{signature}@{settings.MAIL_DOMAIN}"
+def new_message_id(ticket_number: int, pk: int, *, letter: bool = False) -> str:
+    """Our Message-ID, without angle brackets: fixed by the message (or letter) it belongs to, and verifiable."""
+    kind = "l" if letter else "m"
+    signature = crypto.sign("letter-id" if letter else "message-id", ticket_number, pk)
+    return f"t{ticket_number}.{kind}{pk}.{signature}@{settings.MAIL_DOMAIN}"
 
 
 def ticket_number_of_ours(message_id: str) -> int | None:
     """The ticket number in a Message-ID that we made; None for any other, forged ones included."""
     match = _OURS.match(message_id)
-    if match and crypto.verify(match[3], "message-id", int(match[1]), int(match[2])):
-        return int(match[1])
-    return None
+    if match is None:
+        return None
+    purpose = "letter-id" if ".l" in match[0].lower() else "message-id"
+    return int(match[1]) if crypto.verify(match[3], purpose, int(match[1]), int(match[2])) else None
+
+
+def number_in_subject(subject: str) -> int | None:
+    """The ticket that a subject names as [#1042]; anybody can write that."""
+    found = _TAG.search(subject)
+    return int(found[1]) if found else None
+
+
+def mailbox_of(address: str) -> Mailbox | None:
+    """The active mailbox of an address, with or without what a reply address adds to it."""
+    local, _, domain = address.strip().lower().rpartition("@")
+    base = f"{local.partition('+')[0]}@{domain}"
+    return Mailbox.objects.select_related("tier").filter(address__iexact=base, active=True).first()

@@ -1,40 +1,54 @@
 """Mail in: stored raw and committed first, applied after, once.
 
 `store` is what a mail server waits for. `apply` may run any number of times for one message, in
-any process; the claim and the state make it happen once.
+any process; the lock and the state make it happen once.
 """
 
 import hashlib
 import logging
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
+from django.conf import settings
 from django.db import DatabaseError, IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
+from staff.models import User
 from supportdesk import events
 from supportdesk.doorbell import ring_on_commit
-from supportdesk.errors import Invalid
-from supportdesk.text import clean
+from supportdesk.errors import Conflict, DeskError, Invalid, NotFound
+from supportdesk.text import clean, one_line
 from tickets import actions
+from tickets.actions import _values as values
+from tickets.actions import recipes
 from tickets.actions._messages import NewFile
 from tickets.actions.life import find_requester
-from tickets.mail import addresses, parsing
+from tickets.mail import addresses, bounces, outgoing, parsing, quotes, reader, sorting
 from tickets.models import (
     Channel,
     InboundEmail,
+    InboundState,
     Mailbox,
+    MailRule,
     Message,
-    OutboundEmail,
     Priority,
+    Status,
     Ticket,
     TicketEvent,
+    Via,
 )
-from tickets.models.mail import InboundState
+from tickets.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 5
+STORM, STORM_TIME = (
+    5,
+    timedelta(minutes=10),
+)  # so many alike within that time, and the next ones are folded into one ticket
 
 
 @dataclass(frozen=True)
@@ -47,35 +61,48 @@ class Outcome:
     reason: str = ""
 
 
-def store(raw: bytes, *, mailbox: Mailbox) -> InboundEmail:
+@dataclass(frozen=True)
+class Envelope:
+    """How a message came: by which way, from and to which addresses, from which machine."""
+
+    via: Via = Via.PIPE
+    sender: str = ""
+    recipients: Sequence[str] = ()
+    remote: str = ""
+
+
+def store(raw: bytes, *, mailbox: Mailbox, envelope: Envelope | None = None) -> InboundEmail:
     """Keep the raw message. When this returns outside a transaction the mail is committed and may be acknowledged."""
     if not raw.strip():
-        raise Invalid("The message is empty: pipe a whole mail, headers and body, to standard input.")
-    content_hash = parsing.content_hash(raw)
+        raise Invalid("The message is empty: a whole mail is needed, headers and body.")
+    envelope = envelope or Envelope()
+    facts = {
+        "mailbox": mailbox, "content_hash": parsing.content_hash(raw), "via": envelope.via, "remote": one_line(envelope.remote, most=300),
+        "envelope_from": one_line(envelope.sender, most=320), "envelope_to": [one_line(one, most=320) for one in envelope.recipients][:100],
+    }  # fmt: skip
     try:
         with transaction.atomic():
-            inbound = InboundEmail.objects.create(mailbox=mailbox, raw=raw, content_hash=content_hash)
+            inbound = InboundEmail.objects.create(raw=raw, **facts)
             ring_on_commit("tickets.apply_mail", inbound.pk)
             return inbound
     except IntegrityError:
-        first = InboundEmail.objects.exclude(state=InboundState.DUPLICATE).get(content_hash=content_hash)
+        first = InboundEmail.objects.exclude(state=InboundState.DUPLICATE).get(content_hash=facts["content_hash"])
         return InboundEmail.objects.create(
-            mailbox=mailbox,
-            raw=raw if first.raw else b"",  # what was erased does not come back with a second delivery
-            content_hash=content_hash,
-            rfc_id=first.rfc_id,
-            state=InboundState.DUPLICATE,
-            outcome="duplicate",
-            ticket=first.ticket,
-            applied_at=timezone.now(),
-        )
+            **facts, raw=raw if first.raw else b"",  # what was erased does not come back with a second delivery
+            rfc_id=first.rfc_id, sender=first.sender, subject=first.subject, state=InboundState.DUPLICATE, outcome="duplicate",
+            ticket=first.ticket, applied_at=timezone.now(),
+        )  # fmt: skip
 
 
 def apply(inbound_id: int) -> Outcome:
     """Turn a stored message into a ticket, a reply or a note of a bounce; say what it became.
 
-    A message that breaks the parser becomes a ticket with the raw mail attached.
+    A message that cannot be read becomes a ticket with the raw mail attached, and needs a look.
     """
+    inbound = InboundEmail.objects.get(pk=inbound_id)
+    if inbound.state != InboundState.STORED:
+        return _said(inbound)
+    mail, error = _read(inbound)
     with transaction.atomic():
         # Without joins: what another process did while this one waited must be seen whole.
         inbound = InboundEmail.objects.select_for_update().get(pk=inbound_id)
@@ -84,17 +111,26 @@ def apply(inbound_id: int) -> Outcome:
         inbound.attempts += 1
         try:
             with transaction.atomic():
-                _apply(inbound, parsing.parse(bytes(inbound.raw)))
-        except DatabaseError as error:
-            if inbound.attempts < MOST_ATTEMPTS and not isinstance(error, IntegrityError):
+                if mail is None:
+                    raise error or ValueError("It could not be read.")
+                _apply(inbound, mail)
+        except DatabaseError as failure:
+            if inbound.attempts < MOST_ATTEMPTS and not isinstance(failure, IntegrityError):
                 raise
-            _keep_unread(inbound, error)
-        except Exception as error:
-            log.exception("mail %s could not be applied", inbound.pk)
-            _keep_unread(inbound, error)
+            _keep_unread(inbound, failure)
+        except Exception as failure:
+            log.warning("mail %s needs a look: %s", inbound.pk, failure)
+            _keep_unread(inbound, failure)
         inbound.applied_at = timezone.now()
         inbound.save()
     return _said(inbound)
+
+
+def _read(inbound: InboundEmail) -> tuple[parsing.Mail | None, Exception | None]:
+    try:
+        return reader.read(bytes(inbound.raw), settings.MAIL_TRUSTED_RELAYS), None
+    except (reader.TooMuch, ValueError) as error:
+        return None, error
 
 
 def _said(inbound: InboundEmail) -> Outcome:
@@ -109,92 +145,284 @@ def _said(inbound: InboundEmail) -> Outcome:
 
 def _apply(inbound: InboundEmail, mail: parsing.Mail) -> None:
     inbound.state, inbound.rfc_id = InboundState.APPLIED, mail.message_id
+    inbound.sender, inbound.subject = mail.sender, mail.subject
+    inbound.checks, inbound.protection, inbound.language = mail.checks, mail.protection, mail.language
     if mail.message_id and addresses.ticket_number_of_ours(mail.message_id):
         inbound.outcome, inbound.error = "rejected", "a mail of this desk came back to it (loop)"
         return
-    if mail.is_bounce and _note_bounce(inbound, mail):
+    if settings.MAIL_DOMAIN in mail.loops and mail.bounce is None:
+        inbound.outcome, inbound.error = "rejected", "an automatic mail of this desk came back to it (loop)"
+        return
+    if mail.bounce is not None and bounces.note(inbound, mail.bounce):
         inbound.outcome = "bounce"
         return
-    ticket = _ticket_of(mail)
-    files = [NewFile(file.name, file.content_type, file.content) for file in mail.files]
-    if ticket is None:
-        _open(inbound, mail, files)
-        return
-    text, quoted = parsing.split_reply(mail.text)
-    inbound.ticket, inbound.message = actions.receive(
-        ticket_id=ticket.pk,
-        requester=find_requester(mail.sender, mail.sender_name),
-        text=text,
-        quoted=quoted,
-        message_id=mail.message_id,
-        automatic=mail.automatic,
-        subject=mail.subject,
-        files=files,
-    )
-    inbound.outcome = "auto_reply" if mail.automatic else "ticket" if inbound.ticket.pk != ticket.pk else "reply"
+    if not mail.automatic:
+        bounces.heard_from(mail.sender)
+    verdict = sorting.judge(mail, inbound.mailbox, MailRule.objects.filter(active=True).select_related("tier"))
+    inbound.rules = [rule.pk for rule in verdict.rules]
+    MailRule.objects.filter(pk__in=inbound.rules).update(matched=F("matched") + 1)
+    inbound.spam = verdict.spam or mail.spam
+    inbound.likeness = _likeness(mail)
+    found = _whose(mail, inbound)
+    if found is not None and not (inbound.spam and found.staff is None):
+        _add(inbound, mail, found)
+    else:
+        _open(inbound, mail, verdict)
 
 
-def _open(inbound: InboundEmail, mail: parsing.Mail, files: list[NewFile]) -> None:
-    inbound.ticket, inbound.message = actions.open_ticket(
-        by=None,
-        requester_email=mail.sender,
-        requester_name=mail.sender_name,
-        subject=mail.subject,
-        text=mail.text,
-        html=mail.html,
-        message_id=mail.message_id,
-        automatic=mail.automatic,
-        tier=inbound.mailbox.tier,
-        priority=Priority(inbound.mailbox.priority),
-        channel=Channel.EMAIL,
-        files=files,
-    )
-    inbound.outcome = "bounce" if mail.is_report else "auto_reply" if mail.auto_reply else "ticket"
+# ---------------------------------------------------------------------------------- whose ticket
+@dataclass(frozen=True)
+class Found:
+    """The ticket that a mail belongs to; `staff` when it came by the signed address of one of them, who is its sender."""
+
+    ticket: Ticket
+    staff: User | None = None
 
 
-def _ticket_of(mail: parsing.Mail) -> Ticket | None:
-    """Whose ticket: signed reply address, then our own Message-IDs, then a known foreign one."""
-    for address in mail.recipients:
-        if ticket := addresses.ticket_of_reply_address(address):
-            return ticket
+def _whose(mail: parsing.Mail, inbound: InboundEmail) -> Found | None:
+    """By signed reply address, our own Message-IDs, a known foreign one, then [#1042] of a participant."""
+    people = User.objects.filter(is_active=True, email=mail.sender)
+    inbound.unverified = people.exists()
+    for address in [*mail.recipients, *inbound.envelope_to]:
+        if (signed := addresses.participant_of_reply_address(address)) is not None:
+            ticket, person = signed
+            if person is None:
+                return Found(ticket)
+            proven = person.email == mail.sender and mail.checks.get("dmarc") != "fail"
+            inbound.unverified = not proven
+            return Found(ticket, person if proven else None)
     for message_id in mail.references:
         if number := addresses.ticket_number_of_ours(message_id):
-            return Ticket.objects.filter(number=number).first()
+            ours = Ticket.objects.filter(number=number).first()
+            return Found(ours) if ours else None
     known = Message.objects.filter(rfc_id__in=mail.references[:50]).order_by("-id").select_related("ticket").first()
-    return known.ticket if known else None
+    if known is not None:
+        return Found(known.ticket)
+    number = addresses.number_in_subject(mail.subject)
+    named = Ticket.objects.select_related("requester").filter(number=number).first() if number else None
+    if named is None:
+        return None
+    if _takes_part(mail.sender, named, inbound.mailbox) and not inbound.unverified:
+        return Found(named)
+    inbound.perhaps = named
+    return None
 
 
-def _note_bounce(inbound: InboundEmail, mail: parsing.Mail) -> bool:
-    """Tie a bounce to the mail that came back. False when it names none of ours: then a person reads it."""
-    sent = OutboundEmail.objects.filter(rfc_id__in=mail.bounce_of).select_related("ticket").first()
-    if sent is None:
+def _takes_part(sender: str, ticket: Ticket, mailbox: Mailbox) -> bool:
+    """Whether an address is the requester's, gets copies, or wrote on the ticket; of the organisation where that is enough."""
+    if sender == parsing.NOBODY:
         return False
-    inbound.ticket = sent.ticket
-    OutboundEmail.objects.filter(pk=sent.pk, bounced_at=None).update(bounced_at=timezone.now())
-    TicketEvent.record(sent.ticket, "The mail server", "bounced", to=sent.to)
-    return True
+    if sender in {ticket.requester.email, *ticket.cc} or ticket.messages.filter(requester__email=sender).exists():
+        return True
+    organization = ticket.requester.organization
+    domain = sender.rpartition("@")[2]
+    return mailbox.trusts_organization and organization is not None and domain in organization.domains
 
 
-def _keep_unread(inbound: InboundEmail, error: Exception) -> None:
-    """The parser broke: open a ticket that carries the raw mail, so that a person reads it."""
-    raw = bytes(inbound.raw)
-    inbound.state, inbound.error, inbound.outcome = (
-        InboundState.FAILED,
-        f"{type(error).__name__}: {error}"[:2000],
-        "ticket",
+# ----------------------------------------------------------------------------- what it becomes
+def _add(inbound: InboundEmail, mail: parsing.Mail, found: Found) -> None:
+    if found.staff is not None and not mail.automatic:
+        _from_staff(inbound, mail, found.ticket, found.staff)
+        return
+    inbound.ticket, inbound.message = actions.receive(
+        ticket_id=found.ticket.pk,
+        requester=find_requester(mail.sender, mail.sender_name),
+        text=mail.fresh or mail.text or "(no text)",
+        html=mail.fresh_html,
+        quoted=mail.quoted,
+        message_id=mail.message_id,
+        automatic=mail.automatic or _is_own(mail.sender),
+        subject=mail.subject,
+        files=_files(mail),
+        reopen_days=inbound.mailbox.reopen_days,
+        copies=_copies(mail, inbound.mailbox),
     )
+    moved = inbound.ticket.pk != found.ticket.pk and inbound.ticket.pk != found.ticket.merged_into_id
+    inbound.outcome = (
+        "auto_reply" if mail.automatic else "ticket" if moved and found.ticket.merged_into_id is None else "reply"
+    )
+
+
+def _from_staff(inbound: InboundEmail, mail: parsing.Mail, ticket: Ticket, by: User) -> None:
+    """An answer of one of us by their own signed address: a public reply, or after #note an internal note."""
+    ticket = _heir(ticket)
+    text, is_note = mail.fresh.strip(), mail.fresh.lstrip().lower().startswith("#note")
+    text = re.sub(r"^\s*#note\s*", "", text, flags=re.IGNORECASE) or "(no text)"
+    files = _files(mail)
+    try:
+        with transaction.atomic():
+            act = actions.note if is_note else actions.reply
+            inbound.message = act(number=ticket.number, by=by, text=text, files=files)
+    except DeskError as refused:
+        TicketEvent.record(ticket, by, "reply_refused", reason=str(refused)[:200])
+        inbound.message = actions.keep_note(ticket=ticket, by=by, text=text, files=files)
+    inbound.ticket, inbound.outcome = ticket, "reply"
+
+
+def _heir(ticket: Ticket) -> Ticket:
+    while ticket.merged_into is not None:
+        ticket = ticket.merged_into
+    return ticket
+
+
+def _open(inbound: InboundEmail, mail: parsing.Mail, verdict: sorting.Verdict) -> None:
+    if (alike := _storm(inbound)) is not None:
+        inbound.ticket, inbound.message = actions.receive(
+            ticket_id=alike.pk, requester=find_requester(mail.sender, mail.sender_name), text=mail.fresh or mail.text or "(no text)",
+            quoted=mail.quoted, message_id=mail.message_id, automatic=True, subject=mail.subject, files=_files(mail),
+        )  # fmt: skip
+        TicketEvent.record(alike, inbound.message.who, "folded", message=inbound.message.pk)
+        inbound.outcome = "auto_reply" if mail.auto_reply else "ticket"
+        return
+    inner = mail.forwarded if inbound.unverified else None  # forwarded by one of us: it is the original sender who asks
+    automatic = mail.automatic or _is_own(mail.sender)
+    ticket, message = actions.open_ticket(
+        by=None,
+        requester_email=inner.sender if inner else mail.sender,
+        requester_name=inner.sender_name if inner else mail.sender_name,
+        subject=(inner.subject or quotes.bare_subject(mail.subject)) if inner else mail.subject,
+        text=(inner.text if inner else mail.text) or ("(no text)" if not mail.files else "(no text; see the files)"),
+        html="" if inner else mail.html,
+        message_id=mail.message_id,
+        automatic=automatic and inner is None,
+        tier=verdict.tier or inbound.mailbox.tier,
+        priority=Priority(inbound.mailbox.priority),
+        channel=Channel.EMAIL,
+        files=_files(mail),
+        cc=_copies(mail, inbound.mailbox),
+        spam=inbound.spam,
+    )
+    inbound.ticket, inbound.message = ticket, message
+    inbound.outcome = "bounce" if mail.bounce else "auto_reply" if mail.auto_reply else "ticket"
+    if inner:
+        TicketEvent.record(ticket, mail.sender, "forwarded", of=inner.sender)
+        if inner.said_above:
+            actions.keep_note(ticket=ticket, by=User.objects.get(email=mail.sender), text=inner.said_above)
+    if inbound.perhaps is not None:
+        TicketEvent.record(ticket, "Supportdesk", "perhaps", other=inbound.perhaps.number)
+    for recipe in verdict.recipes:
+        _follow(ticket, recipe)
+    if not (mail.unanswerable or automatic or inbound.spam or inner or inbound.unverified):
+        outgoing.acknowledge(ticket, message, inbound.mailbox, mail.language)
+
+
+def _follow(ticket: Ticket, recipe: object) -> None:
+    """Do what a rule on mail says; what cannot be done any more is said on the ticket and stops nothing."""
+    from staff import actions as staff
+
+    try:
+        with transaction.atomic():
+            recipes.apply(
+                Recipe.model_validate(recipe), number=ticket.number, by=staff.automation(), key=f"mail:{ticket.pk}"
+            )
+    except (DeskError, ValueError) as refused:
+        log.warning("a rule on mail could not be followed on ticket %s: %s", ticket.number, refused)
+
+
+def _is_own(address: str) -> bool:
+    return addresses.mailbox_of(address) is not None
+
+
+def _copies(mail: parsing.Mail, mailbox: Mailbox) -> list[str]:
+    """Who else it went to, without the desk's own addresses."""
+    if not mailbox.keeps_copies or mail.automatic:
+        return []
+    found = [one for one in mail.copies if one != mail.sender and not _is_own(one) and "+t" not in one]
+    kept = []
+    for one in found[: values.MOST_COPIES]:
+        try:
+            kept += values.copies([one], mail.sender)
+        except Invalid:  # an address of a header that is none
+            continue
+    return kept
+
+
+def _files(mail: parsing.Mail) -> list[NewFile]:
+    return [NewFile(file.name, file.content_type, file.content, file.content_id) for file in mail.files]
+
+
+# --------------------------------------------------------------------------------------- storms
+def _likeness(mail: parsing.Mail) -> str:
+    subject = re.sub(r"\d+", "#", quotes.bare_subject(mail.subject).lower())
+    return hashlib.sha256(f"{mail.sender}\n{subject}".encode()).hexdigest()[:40]
+
+
+def _storm(inbound: InboundEmail) -> Ticket | None:
+    """The open ticket of the newest alike mail, when many came in a short time."""
+    since = timezone.now() - STORM_TIME
+    alike = InboundEmail.objects.filter(likeness=inbound.likeness, received_at__gt=since, ticket__isnull=False)
+    newest = list(alike.exclude(pk=inbound.pk).order_by("-id").values_list("ticket", flat=True)[:STORM])
+    if len(newest) < STORM:
+        return None
+    return (
+        Ticket.objects.filter(pk=newest[0], spam_at=None).exclude(status__in=[Status.RESOLVED, Status.CLOSED]).first()
+    )
+
+
+# --------------------------------------------------------------------------- what needs a look
+def _keep_unread(inbound: InboundEmail, error: Exception) -> None:
+    """Open a ticket with what can be read and the raw mail, so that a person reads it."""
+    raw = bytes(inbound.raw)
+    words = str(error) if isinstance(error, reader.TooMuch | DeskError) else f"{type(error).__name__}: {error}"
+    inbound.state, inbound.error, inbound.outcome = InboundState.FAILED, words[:2000], "ticket"
+    try:
+        message = parsing.headers_of(raw)
+        (name, sender), subject = parsing.sender_of(message), parsing.subject_of(message)
+    except Exception:
+        name, sender, subject = "", parsing.NOBODY, ""
+    inbound.sender, inbound.subject = sender, subject
     shown = clean(raw[:4000].decode("utf-8", "replace"))
     inbound.ticket, inbound.message = actions.open_ticket(
         by=None,
-        requester_email="unknown@invalid",
-        subject=f"Mail {hashlib.sha256(raw).hexdigest()[:8]} that could not be read",
-        text=f"This mail could not be read; all of it is attached. Its beginning:\n\n{shown}",
+        requester_email=sender,
+        requester_name=name,
+        subject=subject or f"Mail {hashlib.sha256(raw).hexdigest()[:8]} that could not be read",
+        text=f"This mail could not be read whole; all of it is attached. Its beginning:\n\n{shown}",
         tier=inbound.mailbox.tier,
         priority=Priority(inbound.mailbox.priority),
         channel=Channel.EMAIL,
+        automatic=True,
         files=[NewFile("message.eml", "message/rfc822", raw)],
     )
     events.publish("mail", "failed")
+
+
+def needing_a_look() -> "Q":
+    """Mail that could not be read, and mail that waits for longer than it should."""
+    stuck = Q(state=InboundState.STORED, received_at__lt=timezone.now() - timedelta(minutes=5))
+    return Q(state=InboundState.FAILED) | stuck
+
+
+def retry(*, inbound_id: int, by: User) -> Outcome:
+    """Read a mail again that needs a look; what can be read now is added to the ticket that it opened.
+
+    Raises Conflict when it still cannot be read; nothing is changed then.
+    """
+    inbound = InboundEmail.objects.filter(pk=inbound_id).first()
+    if inbound is None:
+        raise NotFound("There is no such mail.")
+    if inbound.state == InboundState.STORED:
+        return apply(inbound_id)
+    mail, error = _read(inbound)
+    if mail is None:
+        raise Conflict(f"It still cannot be read: {error}")
+    with transaction.atomic():
+        inbound = InboundEmail.objects.select_for_update().get(pk=inbound_id)
+        if inbound.state != InboundState.FAILED or inbound.ticket is None:
+            return _said(inbound)
+        inbound.state, inbound.error = InboundState.APPLIED, ""
+        inbound.rfc_id, inbound.sender, inbound.checks = mail.message_id, mail.sender, mail.checks
+        inbound.ticket, inbound.message = actions.receive(
+            ticket_id=inbound.ticket.pk, requester=find_requester(mail.sender, mail.sender_name), text=mail.text or "(no text)",
+            html=mail.html, message_id=mail.message_id, automatic=mail.automatic, subject=mail.subject, files=_files(mail),
+        )  # fmt: skip
+        inbound.save()
+    return _said(inbound)
+
+
+def dismiss(*, inbound_id: int, by: User) -> None:
+    """Somebody looked: the mail leaves the list; its ticket and the raw mail stay."""
+    InboundEmail.objects.filter(pk=inbound_id, state=InboundState.FAILED).update(state=InboundState.APPLIED)
 
 
 def sweep(*, limit: int = 200) -> int:

@@ -1,69 +1,256 @@
-"""Replies leave as mail: queued with the reply, sent by the outbox."""
+"""Replies and letters leave as mail: queued in the transaction that decides it, sent by the outbox."""
 
 import smtplib
+from datetime import timedelta
+from typing import Any
 
+from anymail.exceptions import (
+    AnymailAPIError,
+    AnymailInvalidAddress,
+    AnymailRecipientsRefused,
+    AnymailUnsupportedFeature,
+)
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
+from django.utils.html import escape
 
-from supportdesk import outbox
+from staff import actions as staff
+from staff.models import Notification, User
+from supportdesk import crypto, outbox
+from supportdesk.errors import Conflict
 from supportdesk.text import markdown
-from tickets.mail import addresses
-from tickets.models import Letter, Mailbox, Message, MessageKind, OutboundEmail, Ticket, TicketEvent
+from tickets.mail import addresses, wording
+from tickets.models import (
+    InboundEmail,
+    Letter,
+    LetterKind,
+    MailAddress,
+    Mailbox,
+    Message,
+    MessageKind,
+    OutboundEmail,
+    RatingScore,
+    Status,
+    Ticket,
+    TicketEvent,
+)
 
-MOST_REFERENCES = 20
+MOST_REFERENCES = 10
+MOST_QUOTED = 20_000  # characters of what went before
 AUTOMATIC = {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"}  # RFC 3834: no machine answers
+# Automatic mail beyond these is not written: whatever loop it is in ends.
+MOST_TO_ADDRESS, MOST_OF_TICKET = 5, 10  # in an hour, in a day
 # A mail server that hangs may hold this many workers, not all of them: the clocks share them.
 MOST_SENDERS, SENDERS_LOCK = 2, 7201
 
 
-def queue(ticket: Ticket, message: Message) -> OutboundEmail:
-    """Put the mail of a public reply into the outbox, in the transaction of the reply."""
-    mailbox = Mailbox.objects.filter(tier_id=ticket.tier_id).first() or Mailbox.objects.first()
-    address = mailbox.address if mailbox else settings.DEFAULT_FROM_EMAIL.rpartition("<")[2].rstrip(">")
+def mailbox_for(ticket: Ticket) -> Mailbox | None:
+    """The mailbox that a ticket's mail leaves from: its tier's, else the first."""
+    boxes = Mailbox.objects.filter(active=True)
+    return boxes.filter(tier_id=ticket.tier_id).first() or boxes.first()
+
+
+def _address_of(mailbox: Mailbox | None) -> str:
+    return mailbox.address if mailbox else settings.DEFAULT_FROM_EMAIL.rpartition("<")[2].rstrip(">")
+
+
+def _sender(mailbox: Mailbox | None, who: str = "") -> str:
     desk = mailbox.display_name if mailbox else "Support"
+    name = f"{who} ({desk})" if who else desk
+    quotable = name.replace("\\", "").replace('"', "'")
+    return f'"{quotable}" <{_address_of(mailbox)}>'
+
+
+def _facts(ticket: Ticket, mailbox: Mailbox | None, **more: Any) -> dict[str, Any]:
+    """What templates name."""
+    rated = {
+        f"rate_{score}": f"{settings.BASE_URL}/rate/{ticket.number}/{crypto.sign('rate', ticket.number)}/?score={score}"
+        for score in RatingScore.values
+    }
+    return {
+        "number": ticket.number, "subject": ticket.subject, "requester": ticket.requester.name or ticket.requester.email,
+        "desk": mailbox.display_name if mailbox else "Support", "agent": "", "text": "",
+        "url": f"{settings.BASE_URL}/tickets/{ticket.number}/", **rated, **more,
+    }  # fmt: skip
+
+
+def _language(ticket: Ticket, mailbox: Mailbox | None) -> str:
+    """The language that the requester wrote last, where their mail says so; else the mailbox's."""
+    said = InboundEmail.objects.filter(ticket=ticket).exclude(language="").order_by("-id")
+    return said.values_list("language", flat=True).first() or (mailbox.language if mailbox else "en")
+
+
+def queue(ticket: Ticket, message: Message, then: Status | None = None) -> OutboundEmail | None:
+    """Put the mail of a public reply into the outbox, in the transaction of the reply.
+
+    What rules write stops at a number a ticket and day; then nothing is queued, and the ticket's history says so.
+    """
+    mailbox = mailbox_for(ticket)
+    author = message.author
+    if author is not None and author.is_automation and _too_many(ticket, ticket.requester.email):
+        TicketEvent.record(ticket, "Supportdesk", "mail_capped", to=ticket.requester.email)
+        return None
+    kind = {Status.RESOLVED: LetterKind.RESOLVED, Status.WAITING: LetterKind.NEEDS_ANSWER}.get(
+        then or Status.OPEN, LetterKind.REPLIED
+    )
+    language = _language(ticket, mailbox)
     said = ticket.messages.exclude(rfc_id="").exclude(kind=MessageKind.NOTE)
     seen = list(said.values_list("rfc_id", flat=True))
     message.rfc_id = addresses.new_message_id(ticket.number, message.pk)
     message.save(update_fields=["rfc_id"])
+    words = wording.wording(kind, mailbox, language)
     mail = OutboundEmail.objects.create(
-        ticket=ticket,
-        message=message,
-        sender=f'"{_quotable(f"{message.who} ({desk})")}" <{address}>',
-        to=ticket.requester.email,
-        cc=ticket.cc,
-        reply_to=addresses.reply_address(address, ticket, ticket.requester.email),
-        subject=f"Re: {ticket.subject} [#{ticket.number}]"[:320],
-        rfc_id=message.rfc_id,
-        in_reply_to=seen[-1] if seen else "",
-        references=" ".join(f"<{rfc_id}>" for rfc_id in seen[-MOST_REFERENCES:]),
-    )
+        ticket=ticket, message=message, mailbox=mailbox, kind=kind, language=language,
+        sender=_sender(mailbox, message.who), to=ticket.requester.email, cc=ticket.cc,
+        reply_to=addresses.reply_address(_address_of(mailbox), ticket, ticket.requester.email),
+        subject=wording.subject_line(words.subject, _facts(ticket, mailbox)), rfc_id=message.rfc_id,
+        in_reply_to=seen[-1] if seen else "", references=_references(seen),
+    )  # fmt: skip
     outbox.put("tickets.send_mail", mail.pk, key=f"mail:{mail.rfc_id}")
     return mail
 
 
-def write(ticket: Ticket, *, to: str, subject: str, text: str, key: str) -> Letter:
+def _references(seen: list[str]) -> str:
+    """The thread's first Message-ID and its last ones: programs join a thread by any, and break over long headers."""
+    kept = seen if len(seen) <= MOST_REFERENCES else [seen[0], *seen[1 - MOST_REFERENCES :]]
+    while len(kept) > 2 and sum(len(one) + 3 for one in kept) > 900:
+        del kept[1]
+    return " ".join(f"<{one}>" for one in kept)
+
+
+@transaction.atomic
+def send_again(*, message_id: int, ticket: Ticket) -> OutboundEmail:
+    """Queue a mail once more that came back or was refused; it keeps its Message-ID, so a copy that did arrive stays one."""
+    mail = OutboundEmail.objects.select_for_update(of=("self",)).filter(message=message_id, ticket=ticket).first()
+    if mail is None or mail.bounced_at is None:
+        raise Conflict("Only a mail that did not arrive is sent again.")
+    # It goes to where the requester is reached now.
+    mail.to, mail.cc = ticket.requester.email, ticket.cc
+    mail.sent_at = mail.bounced_at = None
+    mail.error, mail.sent_again = "", mail.sent_again + 1
+    mail.save()
+    outbox.put("tickets.send_mail", mail.pk, key=f"mail:{mail.rfc_id}:{mail.sent_again}")
+    return mail
+
+
+# ------------------------------------------------------------------------------------- letters
+def write(
+    ticket: Ticket, *, to: str, subject: str, text: str, key: str, kind: str = LetterKind.PLAIN, sender: str = "", reply_to: str = "",
+    in_reply_to: str = "",
+) -> Letter:  # fmt: skip
     """Put a letter of the desk into the outbox, in the open transaction."""
-    letter = Letter.objects.create(ticket=ticket, to=to, subject=subject[:320], text=text)
+    letter = Letter.objects.create(
+        ticket=ticket, kind=kind, to=to, subject=subject[:320], text=text, sender=sender, reply_to=reply_to, in_reply_to=in_reply_to
+    )  # fmt: skip
+    letter.rfc_id = addresses.new_message_id(ticket.number, letter.pk, letter=True)
+    letter.save(update_fields=["rfc_id"])
     outbox.put("tickets.send_letter", letter.pk, key=key)
     return letter
 
 
+def acknowledge(ticket: Ticket, message: Message, mailbox: Mailbox, language: str) -> Letter | None:
+    """Tell the sender of a new ticket's mail that it has arrived, unless that might go round in a circle."""
+    return _of_template(
+        LetterKind.RECEIVED, ticket, mailbox, language or mailbox.language, key=f"received:{ticket.pk}", in_reply_to=message.rfc_id
+    )  # fmt: skip
+
+
+def tell_resolved(ticket: Ticket) -> Letter | None:
+    """Tell who wrote by mail that their ticket is resolved, where no reply says so."""
+    mailbox = mailbox_for(ticket)
+    newest = (
+        ticket.messages.exclude(rfc_id="")
+        .exclude(kind=MessageKind.NOTE)
+        .order_by("-id")
+        .values_list("rfc_id", flat=True)
+        .first()
+    )
+    return _of_template(
+        LetterKind.RESOLVED, ticket, mailbox, _language(ticket, mailbox), key=f"resolved:{ticket.pk}:{ticket.version}",
+        in_reply_to=newest or "",
+    )  # fmt: skip
+
+
+def _of_template(
+    kind: str, ticket: Ticket, mailbox: Mailbox | None, language: str, *, key: str, in_reply_to: str
+) -> Letter | None:
+    to = ticket.requester.email
+    words = wording.wording(kind, mailbox, language)
+    if not words.active or _is_nobody(to) or addresses.mailbox_of(to) or _does_not_arrive(to):
+        return None
+    if _too_many(ticket, to):
+        TicketEvent.record(ticket, "Supportdesk", "mail_capped", to=to)
+        return None
+    facts = _facts(ticket, mailbox)
+    return write(
+        ticket, to=to, subject=wording.subject_line(words.subject, facts), text=wording.fill(words.text, facts).strip(), key=key, kind=kind,
+        sender=_sender(mailbox), reply_to=addresses.reply_address(_address_of(mailbox), ticket, to), in_reply_to=in_reply_to,
+    )  # fmt: skip
+
+
+def tell_staff(ticket: Ticket, message: Message) -> None:
+    """Send what the requester wrote to the assignee and watchers who want it by mail; each may answer from their own address."""
+    people = User.objects.filter(mails_wanted=True, is_active=True)
+    mailbox = mailbox_for(ticket)
+    for person in (people.filter(tickets=ticket) | people.filter(watching__ticket=ticket)).distinct():
+        if not Ticket.objects.visible_to(person).filter(pk=ticket.pk).exists():
+            continue
+        text = f"{message.text}\n\n---\n[Ticket {ticket.number}]({settings.BASE_URL}/tickets/{ticket.number}/). What you answer to this mail goes to {ticket.requester}; begin it with #note for an internal note."
+        write(
+            ticket, to=person.email, subject=f"{ticket.subject} [#{ticket.number}]", text=text, key=f"notice:{message.pk}:{person.pk}",
+            kind=LetterKind.NOTICE, sender=_sender(mailbox, message.who), reply_to=addresses.reply_address(_address_of(mailbox), ticket, person.email),
+            in_reply_to=message.rfc_id,
+        )  # fmt: skip
+
+
+def _is_nobody(address: str) -> bool:
+    return address.endswith(("@invalid", ".invalid"))
+
+
+def _does_not_arrive(address: str) -> bool:
+    return MailAddress.objects.filter(address=address.lower(), permanent=True, bounced_at__isnull=False).exists()
+
+
+def _too_many(ticket: Ticket, to: str) -> bool:
+    """Whether automatic mail to an address, or on a ticket, has to stop for a while."""
+    now = timezone.now()
+    written = Letter.objects.exclude(kind__in=[LetterKind.NOTICE, LetterKind.PLAIN])
+    if written.filter(to=to, created_at__gt=now - timedelta(hours=1)).count() >= MOST_TO_ADDRESS:
+        return True
+    by_rules = OutboundEmail.objects.filter(
+        ticket=ticket, message__author=staff.automation(), created_at__gt=now - timedelta(days=1)
+    )
+    return (
+        written.filter(ticket=ticket, created_at__gt=now - timedelta(days=1)).count() + by_rules.count()
+        >= MOST_OF_TICKET
+    )
+
+
+# ------------------------------------------------------------------------------------- sending
 @outbox.handler("tickets.send_letter")
 @transaction.atomic
 def send_letter(letter_id: int) -> None:
     """Send a letter, marked as automatic so that no machine answers. The row is locked while the server talks."""
+    _take_turn()
     letter = Letter.objects.select_for_update(of=("self",)).select_related("ticket").get(pk=letter_id)
     if letter.sent_at is not None:
         return
+    replied = letter.kind in {LetterKind.RECEIVED, LetterKind.RESOLVED}
+    headers = {**AUTOMATIC, "X-Loop": settings.MAIL_DOMAIN}
+    if replied:
+        headers["Auto-Submitted"] = "auto-replied"
+    if letter.rfc_id:
+        headers["Message-ID"] = f"<{letter.rfc_id}>"
+    if letter.in_reply_to:
+        headers |= {"In-Reply-To": f"<{letter.in_reply_to}>", "References": f"<{letter.in_reply_to}>"}
     email = EmailMultiAlternatives(
-        subject=letter.subject,
-        body=letter.text,
-        from_email=settings.DEFAULT_FROM_EMAIL,
-        to=[letter.to],
-        headers=AUTOMATIC,
-    )
+        subject=letter.subject, body=letter.text, from_email=letter.sender or settings.DEFAULT_FROM_EMAIL, to=[letter.to],
+        reply_to=[letter.reply_to] if letter.reply_to else None, headers=headers,
+    )  # fmt: skip
+    if letter.kind != LetterKind.PLAIN:
+        email.attach_alternative(str(markdown(letter.text)), "text/html")
     letter.error = (_refused(email) or "")[:300]
     if letter.error:
         TicketEvent.record(letter.ticket, "Supportdesk", "delivery_failed", to=letter.to, error=letter.error)
@@ -71,38 +258,28 @@ def send_letter(letter_id: int) -> None:
     letter.save(update_fields=["sent_at", "error"])
 
 
-def _quotable(name: str) -> str:
-    return name.replace("\\", "").replace('"', "'")
-
-
 @outbox.handler("tickets.send_mail")
 @transaction.atomic
 def send(mail_id: int) -> None:
     """Send one mail. The row is locked while the server talks, so two workers cannot send it twice."""
+    _take_turn()
     mail = (
         OutboundEmail.objects.select_for_update(of=("self",))
-        .select_related("message__author", "ticket")
+        .select_related("message__author", "ticket__requester", "mailbox")
         .get(pk=mail_id)
     )
     if mail.sent_at is not None:
         return
-    signature = mail.message.author.signature if mail.message.author else ""
-    text = mail.message.text + (f"\n\n-- \n{signature}" if signature else "")
     headers = {"Message-ID": f"<{mail.rfc_id}>"}
     if mail.message.author and mail.message.author.is_automation:
-        headers |= AUTOMATIC
+        headers |= {**AUTOMATIC, "X-Loop": settings.MAIL_DOMAIN}
     if mail.in_reply_to:
         headers |= {"In-Reply-To": f"<{mail.in_reply_to}>", "References": mail.references}
+    text, page = body_of(mail)
     email = EmailMultiAlternatives(
-        subject=mail.subject,
-        body=text,
-        from_email=mail.sender,
-        to=[mail.to],
-        cc=mail.cc,
-        reply_to=[mail.reply_to],
-        headers=headers,
-    )
-    email.attach_alternative(markdown(text), "text/html")
+        subject=mail.subject, body=text, from_email=mail.sender, to=[mail.to], cc=mail.cc, reply_to=[mail.reply_to], headers=headers
+    )  # fmt: skip
+    email.attach_alternative(page, "text/html")
     for attachment in mail.message.attachments.all():
         try:
             with attachment.file.open() as file:
@@ -117,12 +294,51 @@ def send(mail_id: int) -> None:
     mail.save(update_fields=["sent_at"])
 
 
+def _take_turn() -> None:
+    """Let only so many workers talk to mail servers at once; the others come back soon."""
+    with connection.cursor() as cursor:
+        for seat in range(MOST_SENDERS):
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [SENDERS_LOCK, seat])
+            if cursor.fetchone()[0]:
+                return
+    raise outbox.Later
+
+
+def body_of(mail: OutboundEmail) -> tuple[str, str]:
+    """(text, HTML) of a reply from one source: its template, the signature, and what went before where the mailbox quotes it."""
+    author = mail.message.author
+    facts = _facts(mail.ticket, mail.mailbox, text=mail.message.text, agent=mail.message.who)
+    text = wording.fill(wording.wording(mail.kind, mail.mailbox, mail.language).text, facts).strip()
+    if author and author.signature:
+        text = f"{text}\n\n-- \n{author.signature}"
+    page = str(markdown(text))
+    if mail.mailbox is not None and mail.mailbox.quotes_history and (before := _before(mail.message)) is not None:
+        said = f"On {before.created_at:%d %b %Y at %H:%M} UTC, {before.who} wrote:"
+        quoted = before.text[:MOST_QUOTED]
+        text += f"\n\n{said}\n" + "\n".join(f"> {line}" for line in quoted.split("\n"))
+        page += f'<p>{escape(said)}</p><blockquote type="cite">{escape(quoted).replace(chr(10), "<br>")}</blockquote>'
+    return text, page
+
+
+def _before(message: Message) -> Message | None:
+    """The public message before this one."""
+    said = Message.objects.filter(ticket=message.ticket_id, pk__lt=message.pk).exclude(kind=MessageKind.NOTE)
+    return said.select_related("author", "requester").order_by("-id").first()
+
+
 def _refused(email: EmailMultiAlternatives) -> str | None:
     """Send it. The server's words where it will never be taken; what may be better later raises."""
     try:
         email.send()
     except (smtplib.SMTPAuthenticationError, smtplib.SMTPConnectError, smtplib.SMTPHeloError):
         raise  # the desk's own settings: an administrator mends them, and the mail leaves then
+    except (AnymailRecipientsRefused, AnymailInvalidAddress, AnymailUnsupportedFeature) as error:
+        return str(error)
+    except AnymailAPIError as error:
+        code = getattr(error, "status_code", None) or 0
+        if code in {400, 413, 422}:  # 401, 403: the desk's own settings; 429 and 5xx: later
+            return f"{code} {error}"
+        raise
     except (smtplib.SMTPRecipientsRefused, smtplib.SMTPResponseException, ValueError) as error:
         words = _refusal(error)
         if words is None:
@@ -146,6 +362,21 @@ def _refusal(error: Exception) -> str | None:
 
 
 def _never(mail: OutboundEmail, words: str) -> None:
-    """Say on the ticket that its mail does not leave, once."""
+    """Say on the ticket that its mail does not leave, once, and tell who wrote it."""
     TicketEvent.record(mail.ticket, "Supportdesk", "delivery_failed", to=mail.to, error=words[:300])
-    OutboundEmail.objects.filter(pk=mail.pk).update(bounced_at=timezone.now(), sent_at=timezone.now())
+    now = timezone.now()
+    OutboundEmail.objects.filter(pk=mail.pk).update(bounced_at=now, sent_at=now, error=words[:300])
+    tell_not_arrived(mail, words)
+
+
+def tell_not_arrived(mail: OutboundEmail, words: str) -> None:
+    """Notify who wrote a reply, and who has its ticket, that it did not arrive."""
+    people = list(filter(None, {mail.message.author_id, mail.ticket.assignee_id}))
+    text = f"Your mail to {mail.to} did not arrive: {mail.ticket.number} {mail.ticket.subject}. {words}"[:300]
+    staff.notify(
+        Notification(
+            user=user, kind="mail.bounced", text=text, reason="Because it is your mail or your ticket",
+            url=f"/tickets/{mail.ticket.number}/#m{mail.message_id}", key=f"bounced:{mail.pk}:{mail.sent_again}",
+        )
+        for user in User.objects.filter(pk__in=people, is_active=True)
+    )  # fmt: skip

@@ -1,279 +1,339 @@
-"""Bytes of a mail to what a ticket needs. Pure; never raises on strange mail, only reads less of it."""
+"""A raw message to what a ticket needs of it. Pure; `reader` runs it apart, with limits."""
 
-import contextlib
 import email
 import email.policy
 import hashlib
+import io
 import re
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from email.header import decode_header
 from email.message import Message
-from email.utils import getaddresses
-from inspect import signature
 
-from charset_normalizer import from_bytes
-from inscriptis import get_text
-from mailparser_reply import EmailReplyParser
+from supportdesk.text import clean, one_line
+from tickets.mail import authentication, headers, html, noise, quotes
+from tickets.mail.charsets import decode
 
-from supportdesk.text import clean, one_line, sanitise
-
-# Headers that change from hop to hop are not part of what makes two deliveries the same mail.
-_IDENTITY = ("from", "to", "cc", "subject", "date", "message-id", "in-reply-to", "content-type")
-# Newer Pythons read addresses strictly, and then nothing of a sloppy header, unless told not to.
-_LENIENT = {"strict": False} if "strict" in signature(getaddresses).parameters else {}
-_ID = re.compile(r"<([^<>\s]+)>")
-_QUOTE_LANGUAGES = ["en", "de", "fr", "es", "it", "nl", "pl", "sv", "da", "cs", "ja", "ko", "zh", "david"]
-_DAEMONS = re.compile(r"^(mailer-daemon|postmaster|mail-daemon|double-bounce)@", re.IGNORECASE)
+NOBODY = "unknown@invalid"  # the sender of mail that names none
+MOST_PARTS = 5000
+MOST_FILES = 199  # beyond these the rest is packed into one archive
+MOST_TEXT = 1_000_000  # characters of text that are kept of a mail; all of it is in the raw message
+# What relays write, change and repeat on the way is not part of what makes two deliveries the same mail.
+_SIGNATURES = {"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"}
+_IDENTITY = ("from", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references")
 
 
 @dataclass(frozen=True)
 class File:
+    """A part that is kept as a file; `content_id` is what the HTML calls it by, without angle brackets."""
+
     name: str
     content_type: str
     content: bytes
+    content_id: str = ""
 
 
 @dataclass(frozen=True)
 class Mail:
-    """What could be read of a message. Ids come without angle brackets, addresses in lower case."""
+    """What could be read of a message. Ids come without angle brackets, addresses in lower case.
+
+    `text` is all that was written; `fresh` is it without what it quotes, which is `quoted`. `html` is sanitised, empty
+    where the text says as much. `protection` is "", "signed" or "encrypted".
+    """
 
     sender: str
     sender_name: str
     subject: str
     text: str
+    fresh: str = ""
+    quoted: str = ""
     html: str = ""
+    fresh_html: str = ""
     message_id: str = ""
     references: list[str] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
     files: list[File] = field(default_factory=list)
     automatic: bool = False
     auto_reply: bool = False
-    bounce_of: list[str] = field(default_factory=list)
-    is_bounce: bool = False
-    is_report: bool = False
+    unanswerable: bool = False
+    bounce: noise.Bounce | None = None
+    forwarded: quotes.Forwarded | None = None
+    protection: str = ""
+    checks: dict[str, str] = field(default_factory=dict)
+    spam: str = ""
+    language: str = ""
+    loops: list[str] = field(default_factory=list)
+    date: str = ""
+    headers: list[list[str]] = field(default_factory=list)  # [name in lower case, value], for rules
 
 
 def content_hash(raw: bytes) -> str:
-    """SHA-256 of what makes a mail itself: its identifying headers and its body."""
-    head, _, body = raw.replace(b"\r\n", b"\n").partition(b"\n\n")
+    """SHA-256 of what makes a mail itself: the headers that its sender wrote, and its body.
+
+    Not of trace headers, nor of how lines are folded and ended: two mailboxes get two copies of one mail. A Message-ID
+    that comes again with other content is another mail.
+    """
+    head, _, body = _lines(raw).partition(b"\n\n")
     digest = hashlib.sha256()
     unfolded = re.sub(rb"\n[ \t]+", b" ", head)
-    lines = [
-        line for line in unfolded.split(b"\n") if line.partition(b":")[0].strip().lower().decode("latin-1") in _IDENTITY
-    ]
-    for line in sorted(lines):
-        digest.update(line.strip() + b"\n")
-    digest.update(b"\n" + body)
+    named = [(line.partition(b":")[0].strip().lower().decode("latin-1"), line) for line in unfolded.split(b"\n")]
+    for line in sorted(b" ".join(line.split()) for name, line in named if name in _IDENTITY):
+        digest.update(line + b"\n")
+    digest.update(b"\n" + body.rstrip(b"\n"))  # a mailbox adds and drops empty lines at the end
     return digest.hexdigest()
 
 
-def parse(raw: bytes) -> Mail:
-    """Read a message as far as it can be read."""
-    message = email.message_from_bytes(raw, policy=email.policy.compat32)
-    sender_name, sender = _sender(message)
-    plain, html, files = _parts(message)
-    text = plain if plain.strip() else _html_to_text(html)
-    bounce = _is_bounce(message, sender)
-    submitted = _header(message, "Auto-Submitted").lower().partition(";")[0].strip()
-    precedence = _header(message, "Precedence").lower().strip()
-    auto_reply = submitted == "auto-replied" or precedence == "auto_reply" or "X-Autoreply" in message
-    return Mail(
-        sender=sender,
-        sender_name=sender_name,
-        subject=one_line(_header(message, "Subject"), most=300),
-        text=clean(text),
-        html="" if plain.strip() or not html else sanitise(clean(html)),
-        message_id=_first(_ids(message, "Message-ID")),
-        references=_ids(message, "In-Reply-To") + _ids(message, "References")[::-1],
-        recipients=_recipients(message),
-        files=files,
-        automatic=auto_reply or bounce or submitted not in {"", "no"} or precedence in {"bulk", "junk", "list"},
-        auto_reply=auto_reply,
-        is_bounce=bounce,
-        is_report=_is_report(message),
-        bounce_of=_bounced_ids(message) if bounce else [],
+def _lines(raw: bytes) -> bytes:
+    """The message with \\n at the end of lines, whatever system it went through."""
+    raw = raw.replace(b"\r\n", b"\n")
+    return raw.replace(b"\r", b"\n") if b"\n" not in raw else raw
+
+
+def _readable(raw: bytes) -> bytes:
+    """Without what stands before the headers: byte order marks, empty lines, the line of a mailbox file."""
+    if raw[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        raw = raw.decode("utf-16", "replace").encode("utf-8", "replace")
+    raw = _lines(raw.removeprefix(b"\xef\xbb\xbf")).lstrip(b"\n")
+    return (
+        raw.partition(b"\n")[2]
+        if raw[:6] in {b"From \t", b"From  "} or re.match(rb">?From \S+.*\d\d:\d\d", raw[:200])
+        else raw
     )
 
 
-def split_reply(text: str) -> tuple[str, str]:
-    """What the person wrote, and the quotation below it: (reply, quoted)."""
-    latest = EmailReplyParser(languages=_QUOTE_LANGUAGES).parse_reply(text=text).strip()
-    if not latest or latest == text.strip():
-        return text.strip(), ""
-    start = text.find(latest)
-    quoted = text[start + len(latest) :].strip() if start >= 0 else text.strip()
-    return latest, quoted
+def headers_of(raw: bytes) -> Message:
+    """The headers alone: quick, whatever lies below."""
+    head = _readable(raw[:500_000]).partition(b"\n\n")[0]
+    return email.message_from_bytes(head + b"\n\n", policy=email.policy.compat32)
 
 
-def decode(raw: bytes, charset: str | None) -> str:
-    """Bytes to text by the named charset, by UTF-8, by a guess; never an error."""
-    for name in (charset, "utf-8"):
-        if name:
-            try:
-                return raw.decode(name.strip("\"' "))
-            except (LookupError, UnicodeDecodeError, ValueError):
-                continue
-    for name in (charset, "utf-8"):
-        with contextlib.suppress(LookupError):
-            text = raw.decode((name or "utf-8").strip("\"' "), "replace")
-            # A few damaged bytes do not make it another charset.
-            if text.count("\ufffd") <= max(1, len(text) // 20):
-                return text
-    guess = from_bytes(raw[:200_000]).best()
-    return raw.decode(guess.encoding if guess else "latin-1", "replace")
-
-
-def _header(message: Message, name: str) -> str:
-    """A header decoded; encoded words with wrong charsets and raw 8-bit bytes are read as well as can be."""
-    value = message.get(name)
-    if value is None:
-        return ""
-    try:
-        chunks = decode_header(value)
-    except Exception:
-        chunks = [(str(value), None)]
-    text = ""
-    for chunk, charset in chunks:
-        if isinstance(chunk, bytes):
-            text += decode(chunk, None if charset == "unknown-8bit" else charset)
-        else:
-            text += decode(chunk.encode("utf-8", "surrogateescape"), None)
-    return clean(text).replace("\n", " ").strip()
-
-
-def _sender(message: Message) -> tuple[str, str]:
+def sender_of(message: Message) -> tuple[str, str]:
     """(name, address) of From, else of Reply-To, Sender, Return-Path; a made-up address when none can be read."""
     for name in ("From", "Reply-To", "Sender", "Return-Path"):
-        for shown, address in getaddresses(message.get_all(name, [])[:5], **_LENIENT):
-            address = one_line(clean(address), most=254).lower()
-            if re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", address):
-                return one_line(_decoded(shown)), address
-    return one_line(_header(message, "From")), "unknown@invalid"
+        found = headers.addresses(message, name)
+        if found:
+            return found[0]
+    return one_line(headers.value(message, "From")), NOBODY
 
 
-def _decoded(text: str) -> str:
-    holder = Message()
-    holder["X"] = text.replace("\n", " ").replace("\r", " ")
-    return _header(holder, "X")
+def subject_of(message: Message) -> str:
+    """The subject on one line."""
+    return one_line(headers.value(message, "Subject"), most=300)
 
 
-def _recipients(message: Message) -> list[str]:
-    names = ("To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To")
-    values = [str(value) for name in names for value in message.get_all(name, [])]
-    return [address.lower() for _, address in getaddresses(values, **_LENIENT) if "@" in address]
+def parse(raw: bytes, trusted: Sequence[str] = ()) -> Mail:
+    """Read a message as far as it can be read. `trusted` are the relays whose word about the sender counts."""
+    message = email.message_from_bytes(_readable(raw), policy=email.policy.compat32)
+    sender_name, sender = sender_of(message)
+    body = _Body(message)
+    plain, page = body.plain, body.html
+    inline = {file.content_id for file in body.files if file.content_id and file.content_type.startswith("image/")}
+    text = plain if plain.strip() else html.to_text(page)
+    text = clean(text).strip()[:MOST_TEXT] or _of_files(body.files)
+    fresh, quoted = quotes.split_reply(text)
+    fresh_page, quoted_page = html.split_quotation(page) if page.strip() else ("", "")
+    if quoted_page and (not quoted or not plain.strip()):
+        fresh, more = quotes.split_reply(html.to_text(fresh_page))
+        quoted = "\n\n".join(filter(None, [more, html.to_text(quoted_page)]))
+    # HTML is kept where the plain text says less: it is all there is, or pictures stand in it.
+    kept = bool(page.strip()) and (not plain.strip() or any(f"cid:{one}" in page for one in inline))
+    subject = subject_of(message)
+    bounce = noise.bounce_of(message, sender, text)
+    automatic = bounce is not None or noise.is_automatic(message, sender)
+    return Mail(
+        sender=sender, sender_name=sender_name, subject=subject, text=text,
+        fresh=fresh, quoted=quoted,
+        html=html.sanitise(clean(page), inline) if kept else "",
+        fresh_html=html.sanitise(clean(fresh_page), inline) if kept else "",
+        message_id=next(iter(headers.ids(message, "Message-ID")), ""),
+        references=headers.ids(message, "In-Reply-To") + headers.ids(message, "References")[::-1],
+        recipients=[one for _, one in headers.addresses(message, "To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To")],
+        copies=list(dict.fromkeys(one for _, one in headers.addresses(message, "To", "Cc"))),
+        files=_few(body.files), automatic=automatic,
+        auto_reply=bounce is None and noise.is_automatic_answer(message),
+        unanswerable=automatic or sender == NOBODY or noise.wants_no_answer(message, sender),
+        bounce=bounce,
+        forwarded=quotes.forwarded(subject, text), protection=body.protection,
+        checks=authentication.results(message, trusted), spam=authentication.spam_by_header(message),
+        language=headers.value(message, "Content-Language").lower()[:2], date=headers.date_of(message),
+        headers=_for_rules(message),
+        loops=[one_line(one) for one in headers.values(message, "X-Loop")],
+    )  # fmt: skip
 
 
-def _ids(message: Message, name: str) -> list[str]:
-    value = " ".join(str(text) for text in message.get_all(name, []))
-    found = _ID.findall(value) or ([value.strip()] if "@" in value and " " not in value.strip() else [])
-    return ["".join(clean(text.encode("utf-8", "replace").decode()).split())[:998] for text in found]
+def _for_rules(message: Message) -> list[list[str]]:
+    return [
+        [name.lower()[:100], headers.words(headers.readable(value))[:1000]] for name, value in message.items()[:200]
+    ]
 
 
-def _first(values: list[str]) -> str:
-    return values[0] if values else ""
+def _few(files: list[File]) -> list[File]:
+    """The files; of very many the later ones in one archive, so that none is lost."""
+    if len(files) <= MOST_FILES + 1:
+        return files
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, file in enumerate(files[MOST_FILES:], MOST_FILES + 1):
+            archive.writestr(f"{number}-{file.name.replace('/', '_')}"[:200], file.content)
+    return [*files[:MOST_FILES], File("more-attachments.zip", "application/zip", packed.getvalue())]
 
 
-def _parts(message: Message) -> tuple[str, str, list[File]]:
-    """(plain text, HTML, files) of all leaves; text parts that are files stay files."""
-    plain: list[str] = []
-    html: list[str] = []
-    files: list[File] = []
-    for part in _leaves(message):
-        kind = part.get_content_type()
+def _of_files(files: list[File]) -> str:
+    """A word in place of a text: what a mail without one is about."""
+    for file in files:
+        if file.content_type == "text/calendar":
+            said = decode(file.content, "utf-8")
+            facts = dict(
+                re.findall(
+                    r"^(SUMMARY|DTSTART|DTEND|LOCATION|ORGANIZER)[^:\n]*:(.+)$", said.replace("\r\n ", ""), re.MULTILINE
+                )
+            )
+            return clean(
+                "\n".join(["Invitation", *(f"{name.capitalize()}: {value.strip()}" for name, value in facts.items())])
+            )
+    return ""
+
+
+class _Body:
+    """The texts and files of a message, in their order."""
+
+    def __init__(self, message: Message) -> None:
+        self._plain: list[str] = []
+        self._html: list[str] = []
+        self.files: list[File] = []
+        self.protection = ""
+        self._walk(message)
+        self.plain, self.html = "\n\n".join(self._plain), "\n".join(self._html)
+        if not self.protection and "-----BEGIN PGP " in self.plain:
+            self.protection = "encrypted" if "-----BEGIN PGP MESSAGE-----" in self.plain else "signed"
+
+    def _walk(self, message: Message) -> None:
+        waiting, count = [message], 0
+        while waiting and count < MOST_PARTS:
+            part, count = waiting.pop(0), count + 1
+            kind = part.get_content_type()
+            if part.get_content_maintype() == "multipart":
+                self._protect(kind)
+                below = headers.inner(part) or _unbroken(headers.content(part))
+                if below:
+                    waiting = below + waiting
+                    continue
+            self._leaf(part, kind)
+
+    def _protect(self, kind: str) -> None:
+        if kind == "multipart/encrypted":
+            self.protection = "encrypted"
+        elif kind == "multipart/signed":
+            self.protection = self.protection or "signed"
+
+    def _leaf(self, part: Message, kind: str) -> None:
         name = _filename(part)
-        if part.get_content_maintype() == "message":
-            files.append(File(name or "message.eml", "message/rfc822", _attached_message(part)))
-            continue
-        payload = part.get_payload(decode=True)
-        content = payload if isinstance(payload, bytes) else str(part.get_payload()).encode("utf-8", "replace")
-        is_file = part.get_content_disposition() == "attachment" or (
-            bool(name) and kind not in {"text/plain", "text/html"}
+        if self.protection == "signed" and kind in _SIGNATURES:
+            return  # it proves nothing to a reader; the raw message has it
+        if part.get_content_maintype() == "message" and kind not in {
+            "message/delivery-status",
+            "message/disposition-notification",
+        }:
+            self.files.append(File(name or "message.eml", "message/rfc822", _attached_message(part)))
+            return
+        if kind in {"application/pkcs7-mime", "application/x-pkcs7-mime"}:
+            said = headers.param(part, "smime-type").lower()
+            self.protection = "signed" if said in {"signed-data", "certs-only"} else "encrypted"
+        content = headers.content(part)
+        text_kind = (
+            kind if kind in {"text/plain", "text/html"} else "text/plain" if kind.startswith("multipart/") else ""
         )
-        if kind == "text/plain" and not is_file:
-            plain.append(decode(content, part.get_content_charset()))
-        elif kind == "text/html" and not is_file:
-            html.append(decode(content, part.get_content_charset()))
+        is_file = part.get_content_disposition() == "attachment" or (bool(name) and not text_kind) or not text_kind
+        packed = kind in {"application/ms-tnef", "application/vnd.ms-tnef"} or name.lower() == "winmail.dat"
+        if packed and self._unpacked(content):
+            return
+        if text_kind and not is_file:
+            text = decode(content, _charset(part))
+            if text_kind == "text/html":
+                self._html.append(text)
+            else:
+                self._plain.append(_unflowed(text, part) if headers.param(part, "format").lower() == "flowed" else text)
         elif content or name:
-            files.append(File(name or _default_name(kind), kind, content))
-    return "\n\n".join(plain), "\n".join(html), files
+            content_id = next(iter(headers.ids(part, "Content-ID")), "")
+            self.files.append(File(name or _default_name(kind), kind, content, content_id))
+
+    def _unpacked(self, content: bytes) -> bool:
+        """The texts and files of a winmail.dat (TNEF)."""
+        from tnefparse import TNEF
+
+        try:
+            found = TNEF(content, do_checksum=False)
+            body, page = found.body, found.htmlbody
+            files = [
+                File(
+                    headers.person(str(one.long_filename() or one.name or "attachment")),
+                    "application/octet-stream",
+                    bytes(one.data or b""),
+                )
+                for one in found.attachments
+            ]
+        except Exception:  # a broken one stays what it is: a file
+            return False
+        if page:
+            self._html.append(page if isinstance(page, str) else decode(page, None))
+        elif body:
+            self._plain.append(body if isinstance(body, str) else decode(body, None))
+        self.files += files
+        return bool(page or body or files)
 
 
-def _leaves(message: Message) -> list[Message]:
-    """The parts that hold content; what lies inside an attached message stays inside it."""
-    found: list[Message] = []
-    waiting = [message]
-    while waiting and len(found) < 2000:
-        part = waiting.pop(0)
-        payload = part.get_payload()
-        if part.get_content_maintype() == "multipart" and isinstance(payload, list):
-            waiting = [p for p in payload if isinstance(p, Message)] + waiting
+def _unbroken(content: bytes) -> list[Message]:
+    """The parts of a multipart whose boundary is missing or another than it says."""
+    found = re.search(rb"^--([^\s-][^\n]{0,200}?)\s*$", content, re.MULTILINE)
+    if found is None:
+        return []
+    head = b'Content-Type: multipart/mixed; boundary="' + found[1].replace(b'"', b"") + b'"\n\n'
+    return headers.inner(email.message_from_bytes(head + content, policy=email.policy.compat32))
+
+
+def _charset(part: Message) -> str | None:
+    return headers.param(part, "charset") or None
+
+
+def _unflowed(text: str, part: Message) -> str:
+    """Paragraphs of format=flowed made whole (RFC 3676)."""
+    del_space = headers.param(part, "delsp").lower() == "yes"
+    out: list[str] = []
+    flowing, was_depth = False, 0
+    for line in text.replace("\r\n", "\n").split("\n"):
+        depth = len(line) - len(line.lstrip(">"))
+        rest = line[depth:].removeprefix(" ")
+        flows = rest.endswith(" ") and rest != "-- "
+        if flows and del_space:
+            rest = rest[:-1]
+        if flowing and depth == was_depth:
+            out[-1] += rest
         else:
-            found.append(part)
-    return found
+            out.append((">" * depth + " " if depth else "") + rest)
+        flowing, was_depth = flows, depth
+    return "\n".join(out)
 
 
 def _attached_message(part: Message) -> bytes:
-    payload = part.get_payload()
-    inner = payload[0] if isinstance(payload, list) and payload else payload
-    try:
-        return inner.as_bytes() if isinstance(inner, Message) else str(inner).encode("utf-8", "surrogateescape")
-    except (UnicodeError, LookupError, ValueError):
-        return str(inner).encode("utf-8", "replace")
+    for inner in headers.inner(part):
+        try:
+            return inner.as_bytes()
+        except Exception:  # what was not well-formed cannot always be written again; the raw message has it
+            return b"\n".join(f"{name}: {headers.readable(text)}".encode() for name, text in inner.items())
+    return headers.content(part)
 
 
 def _filename(part: Message) -> str:
     try:
         name = part.get_filename() or ""
-    except (UnicodeError, LookupError, ValueError):
-        name = ""
-    return one_line(_decoded(name)) if name else ""
+    except Exception:  # RFC 2231 pieces that do not fit together
+        name = headers.param(part, "name")
+    return one_line(headers.words(headers.readable(name)), most=400) if name else ""
 
 
 def _default_name(kind: str) -> str:
-    return {"text/calendar": "invitation.ics", "text/html": "page.html"}.get(
-        kind, f"attachment.{kind.rpartition('/')[2][:10]}"
-    )
-
-
-def _html_to_text(html: str) -> str:
-    try:
-        return get_text(html).strip() if html.strip() else ""
-    except Exception:
-        return re.sub(r"<[^>]+>", " ", html)
-
-
-def _is_report(message: Message) -> bool:
-    """A delivery status notification (RFC 3464)."""
-    kind = str(message.get("Content-Type", "")).lower()
-    return message.get_content_type() == "multipart/report" and "delivery-status" in kind
-
-
-def _is_bounce(message: Message, sender: str) -> bool:
-    """Perhaps a bounce: a report, or mail of a mail server. Whether it is one of ours is for the database to say."""
-    if _is_report(message):
-        return True
-    return bool(_DAEMONS.match(sender)) or (
-        str(message.get("Return-Path", "")).strip() == "<>" and "X-Failed-Recipients" in message
-    )
-
-
-def _bounced_ids(message: Message) -> list[str]:
-    """Message-IDs of the mail that bounced, wherever the report carries it."""
-    found: list[str] = []
-    for part in message.walk():
-        if part.get_content_type() in {
-            "message/rfc822",
-            "text/rfc822-headers",
-            "text/plain",
-            "message/delivery-status",
-        }:
-            text = (
-                _attached_message(part)
-                if part.get_content_maintype() == "message"
-                else (part.get_payload(decode=True) or b"")
-            )
-            if isinstance(text, bytes):
-                found += re.findall(
-                    r"^message-id:\s*<([^<>\s]+)>", text.decode("latin-1"), re.IGNORECASE | re.MULTILINE
-                )
-    return found + _ids(message, "In-Reply-To") + _ids(message, "References")
+    return {"text/calendar": "invitation.ics", "text/html": "page.html", "application/pgp-signature": "signature.asc",
+            "application/pkcs7-signature": "smime.p7s", "application/pkcs7-mime": "smime.p7m"}.get(
+        kind, f"attachment.{re.sub(r'[^a-z0-9]', '', kind.rpartition('/')[2])[:10] or 'bin'}"
+    )  # fmt: skip

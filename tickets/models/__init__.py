@@ -5,7 +5,23 @@ from tickets.models.event import TicketEvent
 from tickets.models.field import CustomField, FieldKind
 from tickets.models.imported import ImportedTicket
 from tickets.models.job import Job, JobRow, JobState, RowOutcome
-from tickets.models.mail import InboundEmail, Letter, Mailbox, OutboundEmail
+from tickets.models.mail import (
+    ImapAccount,
+    ImapLogin,
+    ImapSecurity,
+    InboundEmail,
+    InboundState,
+    Letter,
+    LetterKind,
+    MailAddress,
+    Mailbox,
+    MailRule,
+    MailTemplate,
+    OutboundEmail,
+    Rating,
+    RatingScore,
+    Via,
+)
 from tickets.models.message import Attachment, Message, MessageKind, RemovedFile
 from tickets.models.relations import (
     SEEN_FROM_TARGET,
@@ -60,13 +76,21 @@ __all__ = [
     "CustomField",
     "FieldKind",
     "Handover",
+    "ImapAccount",
+    "ImapLogin",
+    "ImapSecurity",
     "ImportedTicket",
     "InboundEmail",
+    "InboundState",
     "Job",
     "JobRow",
     "JobState",
     "Letter",
+    "LetterKind",
     "LinkKind",
+    "MailAddress",
+    "MailRule",
+    "MailTemplate",
     "Mailbox",
     "MergeRecord",
     "Message",
@@ -74,6 +98,8 @@ __all__ = [
     "Organization",
     "OutboundEmail",
     "Priority",
+    "Rating",
+    "RatingScore",
     "Recurrence",
     "RemovedFile",
     "Requester",
@@ -95,5 +121,6 @@ __all__ = [
     "TicketEvent",
     "TicketLink",
     "TicketText",
+    "Via",
     "Watcher",
 ]

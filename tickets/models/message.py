@@ -63,6 +63,8 @@ class Attachment(models.Model):
     file = models.FileField(upload_to="attachments/%Y/%m/", max_length=300)
     sha256 = models.CharField(max_length=64, blank=True)
     danger = models.CharField(max_length=60, blank=True)
+    # By which the HTML of the mail calls a picture that stands in it.
+    content_id = models.CharField(max_length=255, blank=True)
 
     def __str__(self) -> str:
         return self.name

@@ -215,6 +215,8 @@ class Ticket(models.Model):
     cc = ArrayField(models.EmailField(max_length=254), default=list, blank=True)
     # Values of custom fields by slug: texts, numbers, true or false, dates as YYYY-MM-DD.
     custom = models.JSONField(default=dict, blank=True)
+    # When it was called spam; it is closed then and stands in a view of its own.
+    spam_at = models.DateTimeField(null=True, blank=True)
     # When its personal data were erased.
     erased_at = models.DateTimeField(null=True, blank=True)
     merged_into = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="merged")
@@ -279,6 +281,8 @@ class Ticket(models.Model):
                 name="ticket_deadline",
                 condition=Q(deadline_at__isnull=False, deadline_told_at=None, status__in=OPEN_STATUSES),
             ),
+            # The view of spam.
+            models.Index(fields=["-id"], name="ticket_spam", condition=Q(spam_at__isnull=False)),
             # field.order:4711
             GinIndex(OpClass("custom", name="jsonb_path_ops"), name="ticket_custom"),
             models.Index(fields=["status", "id"], name="ticket_restricted", condition=Q(restricted=True)),

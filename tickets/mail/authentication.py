@@ -1,0 +1,42 @@
+"""What the trusted relay found out about a sender: SPF, DKIM and DMARC (RFC 8601)."""
+
+import re
+from collections.abc import Sequence
+from email.message import Message
+
+from tickets.mail import headers
+
+_METHOD = re.compile(r"\b(spf|dkim|dmarc|arc)\s*=\s*([a-z]+)", re.IGNORECASE)
+_COMMENT = re.compile(r"\([^()]*\)")
+
+
+def results(message: Message, trusted: Sequence[str]) -> dict[str, str]:
+    """{"spf": "pass", "dkim": …, "dmarc": …} from the header of a trusted relay (by its authserv-id).
+
+    Anybody can write this header, so those of other names are nobody's word; the topmost trusted one counts.
+    """
+    known = {name.lower() for name in trusted}
+    for text in headers.values(message, "Authentication-Results"):
+        text = _COMMENT.sub(" ", " ".join(text.split()))
+        name, _, said = text.partition(";")
+        if name.strip().split(" ")[0].lower() not in known:
+            continue
+        found: dict[str, str] = {}
+        for method, result in _METHOD.findall(said):
+            method, result = method.lower(), result.lower()
+            # Several signatures: one that holds is enough.
+            if found.get(method) != "pass":
+                found[method] = result
+        return found
+    return {}
+
+
+def spam_by_header(message: Message) -> str:
+    """Why a filter on the way called it spam; empty when none did."""
+    if headers.value(message, "X-Spam-Flag").lower().startswith("yes"):
+        return "X-Spam-Flag says yes"
+    if headers.value(message, "X-Spam-Status").lower().startswith("yes"):
+        return "X-Spam-Status says yes"
+    if headers.value(message, "X-Spam").lower() in {"yes", "true", "spam"}:
+        return "X-Spam says yes"
+    return ""

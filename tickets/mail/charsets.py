@@ -1,0 +1,55 @@
+"""Bytes of mail to text, whatever charset they claim to be in."""
+
+import codecs
+import contextlib
+import re
+
+from charset_normalizer import from_bytes
+
+# Names that mail programs write and Python does not know, or that mean more than they say (WHATWG, RFC 1345).
+_ALIASES = {
+    "ansi_x3.110-1983": "cp1252", "ansi": "cp1252", "us-ascii": "cp1252", "ascii": "cp1252", "iso-8859-1": "cp1252", "latin1": "cp1252",
+    "iso8859-1": "cp1252", "iso_8859-1": "cp1252", "latin-1": "cp1252", "windows-1252http-equivcontent-type": "cp1252",
+    "x-user-defined": "cp1252", "gb2312": "gb18030", "gb_2312-80": "gb18030", "gbk": "gb18030", "x-gbk": "gb18030",
+    "ks_c_5601-1987": "cp949", "ks_c_5601": "cp949", "euc-kr": "cp949", "korean": "cp949", "x-sjis": "cp932", "shift_jis": "cp932",
+    "shift-jis": "cp932", "windows-31j": "cp932", "x-euc-jp": "euc_jp", "iso-2022-jp": "iso2022_jp_ext", "big5": "big5hkscs",
+    "x-mac-roman": "mac_roman", "macintosh": "mac_roman", "iso-8859-8-i": "cp1255", "iso-8859-8-e": "cp1255", "logical": "cp1255",
+    "iso-8859-9": "cp1254", "iso-8859-6-i": "iso8859_6", "tis-620": "cp874", "iso-8859-11": "cp874", "utf8mb4": "utf-8",
+    "unicode-1-1-utf-8": "utf-8", "unicode-1-1-utf-7": "utf-7", "x-unknown": "", "unknown-8bit": "", "unknown": "", "default": "",
+    "binary": "", "8bit": "",
+}  # fmt: skip
+# Codecs of Python that are not charsets: they change bytes to bytes, ask the network's names, or run on for ever.
+_NO_CHARSETS = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
+
+
+def codec_of(charset: str | None) -> str:
+    """Python's name of a charset; empty where nobody knows it."""
+    name = re.sub(r"[\s\"'\0]", "", charset or "").lower().partition("*")[0][:60]
+    name = _ALIASES.get(name, name)
+    if not name:
+        return ""
+    with contextlib.suppress(LookupError, ValueError):
+        found = codecs.lookup(name)
+        if found.name not in _NO_CHARSETS and getattr(found, "_is_text_encoding", True):
+            return name
+    return ""
+
+
+def decode(raw: bytes, charset: str | None) -> str:
+    """Bytes to text by the named charset, by UTF-8, by a guess; never an error."""
+    named = codec_of(charset)
+    # What calls itself Latin-1 or ASCII and is valid UTF-8 beyond ASCII is UTF-8: by chance that hardly happens.
+    order = ["utf-8", named] if named == "cp1252" else [named, "utf-8"]
+    for name in filter(None, order):
+        with contextlib.suppress(LookupError, UnicodeError, ValueError):
+            return raw.decode(name)
+    for name in filter(None, order):
+        with contextlib.suppress(LookupError, UnicodeError, ValueError):
+            text = raw.decode(name, "replace")
+            # A few damaged bytes do not make it another charset.
+            if text.count("\ufffd") <= max(1, len(text) // 20):
+                return text
+    guess = from_bytes(raw[:200_000]).best()
+    with contextlib.suppress(LookupError, UnicodeError, ValueError):
+        return raw.decode(guess.encoding if guess else "latin-1", "replace")
+    return raw.decode("latin-1")

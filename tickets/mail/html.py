@@ -1,0 +1,186 @@
+"""HTML of mail: where the quotation begins, what a reader may be shown, and plain words of it."""
+
+import html as entities
+import re
+from html.parser import HTMLParser
+from urllib.parse import urlsplit
+
+import nh3
+from inscriptis import get_text
+
+from supportdesk.text import ATTRIBUTES, TAGS, clean
+
+MOST_HTML = 2_000_000  # characters that are looked at; beyond that the text is cut
+MOST_DEPTH = 400
+
+# Where mail programs begin what they quote, by the marks that they put there.
+_QUOTES = (
+    ("class", re.compile(r"\b(gmail_quote|gmail_extra|yahoo_quoted|moz-cite-prefix|protonmail_quote|zmail_extra|tutanota_quote|moz-forward-container|WordSection1Quote|ms-outlook-mobile-reference-message|moz-email-headers-table)\b")),
+    ("id", re.compile(r"^(divRplyFwdMsg|appendonsend|x_divRplyFwdMsg|x_appendonsend|mail-editor-reference-message-container|ymail_android_signature_quote|yahoo_quoted_?\d*|OLK_SRC_BODY_SECTION|reply-intro|isForwardContent|isReplyContent)$", re.IGNORECASE)),
+    # Outlook on a desk marks nothing but draws a line above the headers that it repeats.
+    ("style", re.compile(r"border(-top)?:\s*(none;\s*border-top:\s*)?solid\s+#?(E1E1E1|B5C4DF|b5c4df)\b|border-top:\s*#?(E1E1E1|B5C4DF)\s+1(\.0)?p[tx]\s+solid", re.IGNORECASE)),
+)  # fmt: skip
+_VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"}
+_SILENT = {"script", "style", "head", "title", "template", "noscript", "svg", "math", "object", "iframe"}
+_SPACE = re.compile(r"[\s\u00a0\u200b-\u200f\ufeff]+")
+_ATTRIBUTION = re.compile(
+    r"(wrote|schrieb|a écrit|escribió|ha scritto|schreef|skrev|napisał\(?a?\)?|napsal\(?a\)?|escreveu|kirjoitti|пишет|写道|のメール|작성)\s*:?\s*$",
+    re.IGNORECASE,
+)
+
+
+class _Cut(HTMLParser):
+    """Finds the places where quotations begin, and whether words follow the end of one."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.depth = 0
+        self.inside: int | None = None  # the depth at which the quotation began
+        self.starts: list[int] = []
+        self.words_after = False
+        self.open: list[str] = []
+        self._offsets = [0]
+
+    def find(self, source: str) -> int | None:
+        """The offset at which all that follows is quotation, or None."""
+        for line in source.split("\n"):
+            self._offsets.append(self._offsets[-1] + len(line) + 1)
+        self.feed(source)
+        self.close()
+        return self.starts[0] if self.starts and not self.words_after else None
+
+    def _here(self) -> int:
+        line, column = self.getpos()
+        return self._offsets[line - 1] + column
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in _VOID:
+            return
+        if len(self.open) < MOST_DEPTH:
+            self.open.append(tag)
+        given = {name: value or "" for name, value in attrs}
+        cited = tag == "blockquote" and (
+            given.get("type", "").lower() == "cite" or "gmail_quote" in given.get("class", "")
+        )
+        if self.inside is None and (cited or any(pattern.search(given.get(name, "")) for name, pattern in _QUOTES)):
+            self.starts.append(self._here())
+            self.inside = len(self.open)
+            # Outlook's line and its reply header are followed by the quotation, not around it.
+            flat = given.get("id", "").lower().endswith(("divrplyfwdmsg", "appendonsend")) or "border" in given.get(
+                "style", ""
+            )
+            if flat or "moz-cite-prefix" in given.get("class", "") or "moz-email-headers" in given.get("class", ""):
+                self.inside = 0
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.open:
+            while self.open and self.open.pop() != tag:
+                pass
+        if self.inside and len(self.open) < self.inside:
+            self.inside = None
+
+    def handle_data(self, data: str) -> None:
+        silent = any(tag in _SILENT for tag in self.open[-4:])
+        if self.starts and self.inside is None and not silent and _SPACE.sub("", data).strip("-_–—"):
+            self.words_after = True
+
+
+def split_quotation(source: str) -> tuple[str, str]:
+    """What was written and what it quotes, by the marks of Gmail, Outlook, Apple, Thunderbird, Yahoo and others.
+
+    Where words stand below or between quotations (answers in line) nothing is cut: (all, "").
+    """
+    try:
+        at = _Cut().find(source[:MOST_HTML])
+    except (AssertionError, RecursionError, ValueError):
+        return source, ""
+    if at is None or not _SPACE.sub("", to_text(source[:at])):
+        return source, ""
+    return source[:at], source[at:]
+
+
+def to_text(source: str) -> str:
+    """Plain words of HTML; what the converter cannot read loses its tags, nothing else."""
+    source = source[:MOST_HTML]
+    if not source.strip():
+        return ""
+    shallow = (
+        source if source.count("<") < 60_000 and _depth(source) < MOST_DEPTH else nh3.clean(source, tags={"p", "br"})
+    )
+    try:
+        found = get_text(shallow)
+    except Exception:
+        found = re.sub(r"<[^>]*>", " ", shallow)
+    lines = [line.rstrip() for line in clean(found).replace("\u00a0", " ").split("\n")]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _depth(source: str) -> int:
+    """How deep elements lie in each other at most, roughly: enough to spare a recursive reader."""
+    deepest = depth = 0
+    for found in re.finditer(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)", source):
+        if found[2].lower() in _VOID:
+            continue
+        depth = max(0, depth + (-1 if found[1] else 1))
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def sanitise(source: str, inline: set[str], *, remote: bool = False) -> str:
+    """Mail as a reader may be shown it: structure, links and pictures, nothing that runs or sends.
+
+    Pictures that came with the mail keep `cid:` with their Content-ID, of those in `inline`. Remote ones, which tell
+    their sender who reads when, are words only, unless a reader asks for them (`remote`). A link whose words name
+    another place says where it leads.
+    """
+
+    def attribute(tag: str, name: str, value: str) -> str | None:
+        if tag == "img" and name == "src":
+            if value.lower().startswith("cid:"):
+                return value if value[4:].strip("<> ") in inline else None
+            return value if remote and value.lower().startswith(("https://", "http://")) else None
+        return value
+
+    safe = nh3.clean(
+        source[:MOST_HTML] if remote else _REMOTE.sub(_in_words, source[:MOST_HTML]),
+        tags=TAGS | {"img"},
+        attributes={**ATTRIBUTES, "img": {"src", "alt", "width", "height"}},
+        attribute_filter=attribute,
+        url_schemes={"http", "https", "mailto", "tel", "cid"},
+        link_rel="noopener noreferrer nofollow",
+        clean_content_tags={"script", "style", "title", "head", "noscript", "template", "svg", "math"},
+    )
+    return _LINK.sub(_with_target, re.sub(r"<img(?![^>]*\bsrc=)[^>]*>", "", safe))
+
+
+_REMOTE = re.compile(r"<img\b(?=[^>]*\bsrc\s*=\s*[\"']?\s*(?:https?:)?//)[^>]*>", re.IGNORECASE)
+_ALT = re.compile(r"\balt\s*=\s*(?:\"([^\"]{1,120})|'([^']{1,120}))", re.IGNORECASE)
+REMOTE_PICTURE = "[remote picture"
+
+
+def _in_words(found: re.Match[str]) -> str:
+    alt = _ALT.search(found[0])
+    said = entities.unescape((alt[1] or alt[2]) if alt else "").strip()
+    return f"<small>{entities.escape(f'{REMOTE_PICTURE}: {said}]' if said else f'{REMOTE_PICTURE}]')}</small>"
+
+
+_LINK = re.compile(r'<a href="([^"]*)"([^>]*)>(.*?)</a>', re.DOTALL)
+_LOOKS_LIKE = re.compile(r"^(?:https?://)?((?:[a-z0-9-]{1,63}\.)+[a-z]{2,24})(?:[/:?#]\S*)?$", re.IGNORECASE)
+
+
+def _with_target(found: re.Match[str]) -> str:
+    """The link, and the place behind it where its words are not that place."""
+    target = entities.unescape(found[1])
+    shown = entities.unescape(re.sub(r"<[^>]*>", "", found[3])).strip()
+    try:
+        parts = urlsplit(target)
+        host = (parts.hostname or parts.path if parts.scheme == "mailto" else parts.hostname) or ""
+    except ValueError:
+        return found[3]
+    host = host.lower()[:120]
+    named = _LOOKS_LIKE.match(shown)
+    if not host or host in shown.lower() or "<img" in found[3]:
+        return found[0]
+    warned = named is not None and named[1].lower().removeprefix("www.") != host.removeprefix("www.")
+    words = f"leads to {host}" if warned else host
+    return f"{found[0]} <small>[{entities.escape(words)}]</small>"

@@ -1,0 +1,165 @@
+"""Mail that no person wrote: automatic answers, lists, loops, bounces."""
+
+import re
+from dataclasses import dataclass, field
+from email.message import Message
+
+from tickets.mail import headers
+
+_DAEMON = re.compile(
+    r"^(mailer-daemon|postmaster|mail-daemon|mailerdaemon|double-bounce|bounces?)([+-][^@]*)?@", re.IGNORECASE
+)
+_NO_REPLY = re.compile(
+    r"^(no-?reply|do-?not-?reply|donotreply|notifications?|mailer|automated)([+-][^@]*)?@", re.IGNORECASE
+)
+# Subjects of servers and of people on holiday, in the languages that their programs speak.
+_BOUNCE_SUBJECT = re.compile(
+    r"(undeliver(able|ed)|delivery (status notification|failure|has failed)|mail delivery (failed|system)|returned mail"
+    r"|failure notice|message (could not be|not) delivered|unzustellbar|nicht zugestellt|zustellung.*fehlgeschlagen"
+    r"|non remis|échec de (la )?remise|no se pudo entregar|onbestelbaar|mancato recapito|niedostarczon|não entregue)",
+    re.IGNORECASE,
+)
+_AWAY_SUBJECT = re.compile(
+    r"^(\s*(re|aw|antw?|sv|vs|odp|rif|res)\s*:)*\s*\W*(out of (the )?office|automatic reply|auto(matic)?[ -]?(reply|response|antwort|svar)"
+    r"|autoreply|automatische (antwort|antwoord)|abwesenheit|ich bin (derzeit )?(nicht|abwesend)|réponse automatique|absence du bureau"
+    r"|respuesta automática|fuera de (la )?oficina|risposta automatica|fuori sede|afwezig|frånvaro|autosvar|fravær"
+    r"|automatická odpověď|automatyczna odpowiedź|resposta automática|自動応答|不在)",
+    re.IGNORECASE,
+)
+_STATUS = re.compile(r"\b([45])\.(\d{1,3})\.(\d{1,3})\b")
+_SMTP_CODE = re.compile(r"\b([45]\d\d)[ -]")
+_MAIL_ADDRESS = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9.-]{1,253}\.[A-Za-z]{2,63}")
+_ORIGINAL_ID = re.compile(r"^\s*>?\s*message-id:\s*<([^<>\s]+)>", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Bounce:
+    """A report that mail did not arrive: of which recipient, for ever or for now, and of which Message-IDs."""
+
+    recipients: list[str] = field(default_factory=list)
+    permanent: bool = True
+    delivered: bool = False  # a notice that it did arrive, or is only late
+    reason: str = ""
+    of: list[str] = field(default_factory=list)
+
+
+def is_automatic_answer(message: Message) -> bool:
+    """An answer that a program sent: RFC 3834, and what was in use before it."""
+    submitted = _token(message, "Auto-Submitted")
+    if submitted.startswith("auto-replied"):
+        return True
+    precedence = _token(message, "Precedence")
+    marks = ("X-Autoreply", "X-Autorespond", "X-AutoReply-From", "X-Mail-Autoreply", "X-Auto-Reply")
+    if precedence in {"auto_reply", "auto-reply"} or any(name in message for name in marks):
+        return True
+    return bool(_AWAY_SUBJECT.match(headers.value(message, "Subject")))
+
+
+def is_automatic(message: Message, sender: str) -> bool:
+    """Mail that a program wrote, or that goes to many: it moves nothing on a ticket."""
+    submitted, precedence = _token(message, "Auto-Submitted"), _token(message, "Precedence")
+    return (
+        is_automatic_answer(message)
+        or submitted not in {"", "no"}
+        or precedence in {"bulk", "junk", "list"}
+        or any(name in message for name in ("List-Id", "List-Unsubscribe", "X-Loop", "Feedback-ID"))
+        or bool(_DAEMON.match(sender))
+        or has_no_way_back(message)
+    )
+
+
+def wants_no_answer(message: Message, sender: str) -> bool:
+    """Whether whoever wrote it, perhaps a person, must get no automatic answer."""
+    suppress = re.split(r"[\s,;]+", headers.value(message, "X-Auto-Response-Suppress").lower())
+    return bool(_NO_REPLY.match(sender)) or not {"all", "oof", "autoreply", "dr", "rn", "nrn"}.isdisjoint(suppress)
+
+
+def has_no_way_back(message: Message) -> bool:
+    """The envelope's sender is empty: to answer it is forbidden (RFC 5321, 4.5.5)."""
+    return any(text.strip() == "<>" for text in headers.values(message, "Return-Path"))
+
+
+def _token(message: Message, name: str) -> str:
+    return headers.value(message, name).lower().partition(";")[0].strip()
+
+
+def is_report(message: Message) -> bool:
+    """A delivery status notification (RFC 3464)."""
+    kind = str(message.get("Content-Type", "")).lower()
+    return message.get_content_type() == "multipart/report" and (
+        "delivery-status" in kind
+        or any(part.get_content_type() == "message/delivery-status" for part in _parts(message))
+    )
+
+
+def bounce_of(message: Message, sender: str, text: str) -> Bounce | None:
+    """What came back, from the report or from what old and odd servers write instead; None for ordinary mail."""
+    if is_report(message):
+        return _reported(message, text)
+    subject = headers.value(message, "Subject")
+    failed = [address for _, address in headers.addresses(message, "X-Failed-Recipients")]
+    from_server = bool(_DAEMON.match(sender)) or has_no_way_back(message)
+    if not (failed or (from_server and (_BOUNCE_SUBJECT.search(subject) or _STATUS.search(text[:20_000])))):
+        return None
+    beginning = text[:20_000]
+    status = _STATUS.search(beginning)
+    code = _SMTP_CODE.search(beginning)
+    permanent = (status[1] if status else code[1][0] if code else "5") == "5"
+    found = failed or [one.lower() for one in _MAIL_ADDRESS.findall(beginning) if not _DAEMON.match(one)]
+    return Bounce(
+        list(dict.fromkeys(found))[:20], permanent, False, _line_with(beginning, status or code), _original_ids(message)
+    )  # fmt: skip
+
+
+def _reported(message: Message, text: str) -> Bounce:
+    recipients, reasons, actions, statuses = [], [], [], []
+    for part in _parts(message):
+        if part.get_content_type() not in {"message/delivery-status", "message/global-delivery-status"}:
+            continue
+        for group in headers.inner(part) or [part]:
+            named = group.get("Final-Recipient") or group.get("Original-Recipient")
+            if named is None:
+                continue
+            address = headers.readable(named).rpartition(";")[2].strip(" <>").lower()
+            recipients.append(address[:254])
+            actions.append(str(group.get("Action", "")).strip().lower())
+            statuses.append(str(group.get("Status", "")).strip())
+            diagnostic = str(group.get("Diagnostic-Code", "")).partition(";")[2] or str(group.get("Status", ""))
+            reasons.append(" ".join(diagnostic.split()))
+    harmless = bool(actions) and all(one in {"delivered", "relayed", "expanded", "delayed"} for one in actions)
+    permanent = not any(one.startswith("4") for one in statuses) and not harmless
+    reason = next(filter(None, reasons), "") or _line_with(text[:20_000], _STATUS.search(text[:20_000]))
+    return Bounce([one for one in recipients if "@" in one], permanent, harmless, reason[:300], _original_ids(message))
+
+
+def _line_with(text: str, found: "re.Match[str] | None") -> str:
+    if found is None:
+        return ""
+    start, end = text.rfind("\n", 0, found.start()) + 1, text.find("\n", found.end())
+    return " ".join(text[start : end if end >= 0 else None].split())[:300]
+
+
+def _original_ids(message: Message) -> list[str]:
+    """Message-IDs of the mail that bounced, wherever the report carries it."""
+    found: list[str] = []
+    for part in _parts(message):
+        kind = part.get_content_type()
+        if kind in {"message/rfc822", "message/global"} and headers.inner(part):
+            for inner in headers.inner(part):
+                found += headers.ids(inner, "Message-ID")
+        elif kind in {"text/rfc822-headers", "text/plain", "message/rfc822", "message/global-headers"}:
+            found += _ORIGINAL_ID.findall(headers.content(part)[:500_000].decode("latin-1"))
+    found += headers.ids(message, "In-Reply-To") + headers.ids(message, "References")
+    return list(dict.fromkeys(found))[:50]
+
+
+def _parts(message: Message) -> list[Message]:
+    """The parts of a message some levels down, not those of the messages that it carries."""
+    found: list[Message] = []
+    waiting = [message]
+    while waiting and len(found) < 200:
+        part = waiting.pop(0)
+        found.append(part)
+        if part.get_content_maintype() == "multipart":
+            waiting += headers.inner(part)
+    return found

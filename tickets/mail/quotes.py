@@ -1,0 +1,205 @@
+"""What a person wrote, apart from what they quote and sign; and the mail inside a forwarded one."""
+
+import re
+from dataclasses import dataclass
+
+from mailparser_reply import EmailReplyParser
+
+from supportdesk.text import one_line
+
+MOST_LINES = 4000  # of a mail's end is looked through for quotations; what is longer is no letter
+_LANGUAGES = ["en", "de", "fr", "es", "it", "nl", "pl", "sv", "da", "cs", "ja", "ko", "zh", "david"]
+_WROTE = re.compile(
+    r"(wrote|writes|schrieb|a écrit|escribió|ha scritto|schreef|skrev|napisał\(?a?\)?|napsal\(?a\)?|escreveu|kirjoitti|пишет|написал\(?а?\)?|写道|:|：)\s*[:：]?\s*$",
+    re.IGNORECASE,
+)
+_VERB = re.compile(
+    r"(\bwrote|\bwrites|\bschrieb|a écrit|escribió|ha scritto|\bschreef|\bskrev|napisał\(?a?\)?|napsal\(?a\)?|escreveu|kirjoitti|пишет|написал\(?а?\)?|写道"
+    r"|のメール|작성)[^\n]{0,60}[:：]\s*$",
+    re.IGNORECASE,
+)
+_DATED = re.compile(
+    r"^[\s>*]*(on|am|le|el|il|op|den|dnia|em|dne|w dniu|\d{4}[-/年.]|\w{2,4}[.,]? \d{1,2}\.? )", re.IGNORECASE
+)
+_DASHES = re.compile(r"^\s*(--|—|__)\s*$")
+_RULE = re.compile(r"^[\s>]*[-_=*]{5,}\s*$")
+_SEPARATOR = re.compile(
+    r"^\s*[-_*]{2,}\s*(original[- ]?(message|appointment)|forwarded message|urspr(ü|ue)ngliche nachricht|weitergeleitete nachricht|message d.origine"
+    r"|message transféré|mensaje original|mensaje reenviado|messaggio originale|oorspronkelijk bericht|originalmeddelande|oprindelig meddelelse"
+    r"|opprinnelig melding|wiadomość oryginalna|mensagem original|původní zpráva|исходное сообщение|原始邮件|元のメッセージ|원본 메시지|antwoord)[^\n]{0,40}$",
+    re.IGNORECASE,
+)
+_CLIENT = re.compile(
+    r"^(sent (from|with|via) (my )?[^,.!?]{2,40}|von meinem [^,.!?]{2,40} gesendet|gesendet (von|mit) [^,.!?]{2,40}|diese nachricht wurde von [^,!?]{2,60} gesendet"
+    r"|envoyé (de|depuis) (mon |ma )?[^,.!?]{2,40}|enviado (desde|do) (mi |meu )?[^,.!?]{2,40}|inviato da(l mio)? [^,.!?]{2,40}"
+    r"|verzonden vanaf [^,.!?]{2,40}|skickat från [^,.!?]{2,40}|sendt fra [^,.!?]{2,40}|wysłane z [^,.!?]{2,40}|get outlook for (ios|android|mac)[^\n]{0,60}"
+    r"|holen sie sich outlook [^\n]{2,60}|iphoneから送信|[^\n]{2,30}から送信)[.!]?$",
+    re.IGNORECASE,
+)
+_HEADER = re.compile(r"^[\s>*]*[^\s:：][^:：\n]{0,24}[:：]\*?\s*\S")
+_ADDRESS = re.compile(r"[^\s@<>\"]+@[^\s@<>\"]+\.[^\s@<>\"]+")
+_FORWARDED = re.compile(
+    r"^\s*(?:[-_*]{2,}\s*(?:Forwarded message|Original Message|Weitergeleitete Nachricht|Urspr(?:ü|ue)ngliche Nachricht|Message transféré|Message d'origine"
+    r"|Mensaje reenviado|Messaggio inoltrato|Doorgestuurd bericht|Vidarebefordrat meddelande|Videresendt meddelelse|Wiadomość przekazana|Mensagem encaminhada)"
+    r"[^\n]*|Begin forwarded message:|Anfang der weitergeleiteten Nachricht:|Début du message réexpédié\s*:|Inicio del mensaje reenviado:|Inizio messaggio inoltrato:)\s*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_FROM = re.compile(
+    r"^[\s>*]*(?:From|Von|De|Da|Van|Från|Fra|Od|Mittente|Absender|差出人|发件人)\s*[:：]\*?\s*(.+)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_SUBJECT = re.compile(
+    r"^[\s>*]*(?:Subject|Betreff|Objet|Asunto|Oggetto|Onderwerp|Ämne|Emne|Temat|Assunto|件名|主题)\s*[:：]\*?\s*(.+)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_FORWARD_SUBJECT = re.compile(r"^\s*(?:fwd?|wg|tr|rv|i|doorst|vb|vs|pd|enc|转发)\s*[:：]\s*", re.IGNORECASE)
+_REPLY_SUBJECT = re.compile(
+    r"^\s*(?:(?:re|aw|antw?|sv|odp|rif|res|ynt|回复|返信)(?:\[\d+\])?\s*[:：]\s*)+", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Forwarded:
+    """The mail inside a forwarded one, as far as its repeated headers say."""
+
+    sender: str
+    sender_name: str
+    subject: str
+    text: str
+    said_above: str
+
+
+def split_reply(text: str) -> tuple[str, str]:
+    """What the person wrote, and what is folded below it (quotation and signature): (reply, quoted).
+
+    Where answers stand between the lines of a quotation, all of it is what they wrote. Nothing is deleted.
+    """
+    text = text.replace("\r\n", "\n").strip()
+    lines = text.split("\n")
+    if len(lines) > MOST_LINES:
+        return text, ""
+    start = _quotation(lines)
+    if start is not None and _words_of_ones_own(lines[start:]):
+        return text, ""
+    end = _signature(lines[:start] if start is not None else lines)
+    while end > 0 and (not lines[end - 1].strip() or _RULE.match(lines[end - 1])):
+        end -= 1
+    reply, quoted = "\n".join(lines[:end]).strip(), "\n".join(lines[end:]).strip()
+    return (reply, quoted) if reply else (text, "")
+
+
+def _quotation(lines: list[str]) -> int | None:
+    """The line at which the quotation begins: an attribution, a separator, repeated headers, or `>`."""
+    for number, line in enumerate(lines):
+        if not line.strip():
+            continue
+        if line.lstrip().startswith(">"):
+            return _attribution_above(lines, number)
+        if number > 0 and (_SEPARATOR.match(line) or _headers_at(lines, number) or _attributed(lines, number)):
+            return number
+    return None
+
+
+def _attribution_above(lines: list[str], number: int) -> int:
+    """Where the line or two above a quoted block begin that say who wrote it."""
+    above = number - 1
+    while above >= 0 and not lines[above].strip():
+        above -= 1
+    for first in range(above, max(-1, above - 3), -1):
+        said = " ".join(line.strip() for line in lines[first : above + 1])
+        if not lines[first].strip():
+            break
+        if _WROTE.search(said) and (_ADDRESS.search(said) or re.search(r"\d", said)):
+            return first
+    return number
+
+
+def _attributed(lines: list[str], number: int) -> bool:
+    """`On <date>, <somebody> wrote:`, over up to three lines, though nothing below is marked as quoted."""
+    for last in range(number, min(number + 3, len(lines))):
+        if not lines[last].strip():
+            return False
+        said = " ".join(line.strip() for line in lines[number : last + 1])
+        if (
+            len(said) < 300
+            and _VERB.search(said)
+            and re.search(r"\d", said)
+            and (_ADDRESS.search(said) or _DATED.match(said))
+        ):
+            return True
+    return False
+
+
+def _headers_at(lines: list[str], number: int) -> bool:
+    """A block of headers that a mail program repeats above what it quotes: from whom, and two more."""
+    if not _FROM.match(lines[number]):
+        return False
+    block = [line for line in lines[number : number + 10] if line.strip()][:6]
+    return sum(bool(_HEADER.match(line)) for line in block) >= 3
+
+
+def _words_of_ones_own(quotation: list[str]) -> bool:
+    """Whether paragraphs that are no quotation stand between or below quoted lines: answers in line."""
+    marked = [number for number, line in enumerate(quotation) if line.lstrip().startswith(">")]
+    if not marked:
+        return False
+    for number in range(marked[0] + 1, len(quotation)):
+        line = quotation[number]
+        if _DASHES.match(line) or (number > marked[-1] and (_CLIENT.match(line.strip()) or _RULE.match(line))):
+            return False  # a signature
+        if not line.strip() or line.lstrip().startswith(">") or _attribution_above(quotation, number + 1) <= number:
+            continue
+        # A line that a program wrapped hangs on the quoted one above it; an answer is a paragraph of its own.
+        if not quotation[number - 1].strip() and not (number > marked[-1] and _VERB.search(line)):
+            return True
+    return False
+
+
+def _signature(lines: list[str]) -> int:
+    """The line at which the signature begins: `-- `, a mail program's own line, or what the library knows of languages."""
+    for number, line in enumerate(lines):
+        if number > 0 and _DASHES.match(line):
+            return number
+    end = len(lines)
+    while end > 1 and not lines[end - 1].strip():
+        end -= 1
+    if end > 1 and _CLIENT.match(lines[end - 1].strip()):
+        return end - 1
+    top = "\n".join(lines[:end])
+    try:
+        known = (EmailReplyParser(languages=_LANGUAGES).parse_reply(text=top) or "").rstrip()
+    except Exception:  # a pattern of the library that cannot read this
+        return end
+    # It is believed where it leaves a beginning of what was written, and not where it cuts in the middle.
+    if known and top.lstrip().startswith(known):
+        skipped = len(top) - len(top.lstrip())
+        return top[: skipped + len(known)].count("\n") + 1
+    return end
+
+
+def forwarded(subject: str, text: str) -> Forwarded | None:
+    """The forwarded mail in a text, by the line that announces it and the headers below; None where there is none."""
+    if (found := _FORWARDED.search(text[:200_000])) is None:
+        return None
+    if not _FORWARD_SUBJECT.match(subject) and "forward" not in found[0].lower() and "weiterge" not in found[0].lower():
+        return None
+    rest = text[found.end() :]
+    head = rest[:3000]
+    sender = _FROM.search(head)
+    if sender is None or (address := _ADDRESS.search(sender[1])) is None:
+        return None
+    about = _SUBJECT.search(head)
+    # The headers end at the first empty line after the sender.
+    lines = rest[sender.end() :].split("\n")
+    start = next((number for number, line in enumerate(lines) if not line.strip(" >*")), 0)
+    body = "\n".join(line.removeprefix("> ").removeprefix(">") for line in lines[start:]).strip()
+    name = one_line(sender[1][: address.start()].strip(" \"'<[(*"), most=200)
+    mail = address[0].strip("<>[](),;*").removeprefix("mailto:").lower()
+    return Forwarded(
+        mail[:254], name, one_line(about[1].strip(" *") if about else "", most=300), body, text[: found.start()].strip()
+    )
+
+
+def bare_subject(subject: str) -> str:
+    """The subject without Re:, AW: and their like, for comparing."""
+    return _FORWARD_SUBJECT.sub("", _REPLY_SUBJECT.sub("", subject)).strip()

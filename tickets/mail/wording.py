@@ -1,0 +1,121 @@
+"""The words of mail that leaves: templates by mailbox and language, filled in. What nobody wrote has words of its own."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from supportdesk.errors import Invalid
+from supportdesk.text import one_line
+from tickets.models import LetterKind, Mailbox, MailTemplate
+
+_NAME = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")
+
+# What a template may name, with an example for its preview.
+NAMES: dict[str, str] = {
+    "number": "1042",
+    "subject": "The dashboard is slow",
+    "requester": "Sofia Marin",
+    "agent": "Amina Diallo",
+    "desk": "User Support",
+    "text": "Please reload the page and tell us whether it **helps**.",
+    "rate_good": "https://desk.example.com/rate/1042/good/",
+    "rate_fair": "https://desk.example.com/rate/1042/fair/",
+    "rate_bad": "https://desk.example.com/rate/1042/bad/",
+    "url": "https://desk.example.com/tickets/1042/",
+}
+KINDS = (LetterKind.RECEIVED, LetterKind.REPLIED, LetterKind.NEEDS_ANSWER, LetterKind.RESOLVED)
+LANGUAGES = (
+    ("en", "English"),
+    ("de", "German"),
+    ("fr", "French"),
+    ("es", "Spanish"),
+    ("it", "Italian"),
+    ("nl", "Dutch"),
+)
+
+
+@dataclass(frozen=True)
+class Wording:
+    """Subject and text, as markdown, still with `{{name}}`s."""
+
+    subject: str
+    text: str
+    active: bool = True
+
+
+_SUBJECT = "Re: {{subject}} [#{{number}}]"
+_OWN: dict[tuple[str, str], Wording] = {
+    (LetterKind.REPLIED, "en"): Wording(_SUBJECT, "{{text}}"),
+    (LetterKind.NEEDS_ANSWER, "en"): Wording(_SUBJECT, "{{text}}\n\n*We go on as soon as we have your answer: just reply to this mail.*"),
+    (LetterKind.NEEDS_ANSWER, "de"): Wording(
+        _SUBJECT, "{{text}}\n\n*Wir machen weiter, sobald Ihre Antwort da ist: Antworten Sie einfach auf diese E-Mail.*"
+    ),
+    (LetterKind.RESOLVED, "en"): Wording(
+        _SUBJECT,
+        "{{text}}\n\nWe take this for solved. If it is not, just reply to this mail.\n\n"
+        "How did we do? [Good]({{rate_good}}) · [It will do]({{rate_fair}}) · [Bad]({{rate_bad}})",
+    ),
+    (LetterKind.RESOLVED, "de"): Wording(
+        _SUBJECT,
+        "{{text}}\n\nFür uns ist das gelöst. Wenn nicht, antworten Sie einfach auf diese E-Mail.\n\n"
+        "Wie waren wir? [Gut]({{rate_good}}) · [Es geht]({{rate_fair}}) · [Schlecht]({{rate_bad}})",
+    ),
+    (LetterKind.RECEIVED, "en"): Wording(
+        _SUBJECT,
+        "Hello {{requester}},\n\nyour message has arrived. It has the number {{number}}. "
+        "To add something, reply to this mail.\n\n{{desk}}",
+    ),
+    (LetterKind.RECEIVED, "de"): Wording(
+        _SUBJECT,
+        "Guten Tag {{requester}},\n\nIhre Nachricht ist angekommen. Sie hat die Nummer {{number}}. "
+        "Wenn Sie etwas ergänzen möchten, antworten Sie auf diese E-Mail.\n\n{{desk}}",
+    ),
+}  # fmt: skip
+
+
+def wording(kind: str, mailbox: Mailbox | None, language: str) -> Wording:
+    """The words for a mail: of the mailbox before those for all, in the language before the mailbox's own, then built in."""
+    languages = list(dict.fromkeys([language, mailbox.language if mailbox else "en", "en"]))
+    found = MailTemplate.objects.filter(kind=kind, language__in=languages)
+    rows = [row for row in found if row.mailbox_id in {None, mailbox.pk if mailbox else None}]
+    for wanted in languages:
+        of_language = [row for row in rows if row.language == wanted]
+        for row in sorted(of_language, key=lambda row: row.mailbox_id is None):
+            return Wording(row.subject or _SUBJECT, row.text, row.active)
+        if (kind, wanted) in _OWN:
+            return _OWN[kind, wanted]
+    return _OWN[kind, "en"]
+
+
+def languages_of(kind: str) -> list[str]:
+    """The languages that the desk has words of its own for."""
+    return [language for one, language in _OWN if one == kind]
+
+
+def fill(template: str, facts: Mapping[str, object]) -> str:
+    """Put the facts in the place of `{{name}}`s; what a fact says is not looked through again."""
+    return _NAME.sub(lambda found: str(facts.get(found[1], found[0])), template)
+
+
+def check(kind: str, subject: str, text: str) -> None:
+    """Raise `Invalid` for words that could not be sent."""
+    wrong: dict[str, list[str]] = {}
+    for field, value in (("subject", subject), ("text", text)):
+        if unknown := sorted(set(_NAME.findall(value)) - set(NAMES)):
+            wrong[field] = [
+                f"There is no {{{{{unknown[0]}}}}}; write {', '.join('{{' + name + '}}' for name in NAMES)}."
+            ]
+    if not text.strip():
+        wrong["text"] = ["Write something here."]
+    elif kind in {LetterKind.REPLIED, LetterKind.NEEDS_ANSWER, LetterKind.RESOLVED} and "text" not in _NAME.findall(
+        text
+    ):
+        wrong.setdefault("text", []).append("Without {{text}} the reply itself would be missing.")
+    if wrong:
+        raise Invalid(" ".join(" ".join(said) for said in wrong.values()), fields=wrong)
+
+
+def subject_line(template: str, facts: Mapping[str, object]) -> str:
+    """A subject on one line, with one Re: however many it had."""
+    line = one_line(fill(template, facts), most=320)
+    return re.sub(r"^(re:\s*){2,}", "Re: ", line, flags=re.IGNORECASE)
