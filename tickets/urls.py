@@ -1,6 +1,7 @@
-from django.urls import path
+from django.contrib.auth.decorators import login_not_required
+from django.urls import include, path
 
-from tickets.views import approvals, automation, bulk, directory, intake, people, promises
+from tickets.views import approvals, automation, bulk, directory, hooks, intake, mail, people, promises
 from tickets.views import tickets as views
 
 app_name = "tickets"
@@ -41,7 +42,12 @@ urlpatterns = [
     path("tickets/<int:number>/split/", views.split, name="split"),
     path("tickets/<int:number>/watch/", views.watch, name="watch"),
     path("tickets/<int:number>/files/<int:pk>/", views.attachment, name="attachment"),
+    path("tickets/<int:number>/inline/<int:pk>/", views.inline, name="inline"),
+    path("tickets/<int:number>/spam/", views.spam, name="spam"),
     path("tickets/<int:number>/mail/<int:pk>/", views.raw_mail, name="raw_mail"),
+    path("tickets/<int:number>/mail/<int:pk>/details/", mail.details, name="mail_details"),
+    path("tickets/<int:number>/mail/<int:pk>/pictures/", mail.remote, name="remote_pictures"),
+    path("tickets/<int:number>/mail/<int:pk>/again/", mail.again, name="send_again"),
     path("settings/promises/", promises.index, name="promises"),
     path("settings/promises/pauses/", promises.pauses, name="pauses"),
     path("settings/promises/policies/new/", promises.policy, name="new_policy"),
@@ -78,5 +84,23 @@ urlpatterns = [
     path("settings/retention/<int:pk>/", directory.retention, name="retention"),
     path("team/", people.team, name="team"),
     path("team/away/", people.away, name="away"),
-    path("mail/outgoing/", views.outgoing, name="outgoing"),
+    path("mail/outgoing/", mail.outgoing, name="outgoing"),
+    path("mail/attention/", mail.attention, name="attention"),
+    path("mail/attention/<int:pk>/retry/", mail.retry, name="retry_mail"),
+    path("mail/attention/<int:pk>/dismiss/", mail.dismiss, name="dismiss_mail"),
+    path("mail/attention/<int:pk>/raw/", mail.raw, name="raw_waiting"),
+    path("mail/upload/", mail.upload, name="upload_mail"),
+    path("mail/hooks/", include((hooks.patterns(), "hooks"))),
+    path("settings/mail/", mail.index, name="mailboxes"),
+    path("settings/mail/new/", mail.mailbox, name="new_mailbox"),
+    path("settings/mail/<int:pk>/", mail.mailbox, name="mailbox"),
+    path("settings/mail/<int:pk>/imap/", mail.fetched, name="fetched"),
+    path("settings/mail/<int:pk>/imap/test/", mail.try_fetching, name="try_fetching"),
+    path("settings/mail/templates/", mail.templates, name="mail_templates"),
+    path("settings/mail/templates/<slug:kind>/", mail.template, name="mail_template"),
+    path("settings/mail/rules/", mail.rules, name="mail_rules"),
+    path("settings/mail/rules/new/", mail.rule, name="new_mail_rule"),
+    path("settings/mail/rules/<int:pk>/", mail.rule, name="mail_rule"),
+    path("settings/mail/rules/<int:pk>/delete/", mail.delete_rule, name="delete_mail_rule"),
+    path("rate/<int:number>/<slug:signature>/", login_not_required(mail.rate), name="rate"),
 ]

@@ -207,14 +207,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def check_port(port: int) -> None:
-    """Raise `Trouble` when the port cannot be used."""
+def check_port(port: int, *, choose: str = "--port", host: str = "127.0.0.1") -> None:
+    """Raise `Trouble` when the port cannot be used; `choose` says where another is chosen."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError as error:
-            raise Trouble(f"port {port} cannot be used ({error.strerror}); choose another with --port") from None
+            raise Trouble(f"port {port} cannot be used ({error.strerror}); choose another with {choose}") from None
 
 
 def check_database(url: str) -> None:

@@ -69,6 +69,7 @@ class Supervisor:
         os.environ.setdefault("DESK_BASE_URL", f"http://127.0.0.1:{self.port}")
         data, production = self._read_settings()
         self._take_lock(data)
+        self._check_mail_ports()
         where = self._start_databases(data, production)
         from supportdesk.embedded import preparation
 
@@ -90,6 +91,13 @@ class Supervisor:
 
         settings.INSTALLED_APPS  # noqa: B018 - reads the settings now, so that a wrong variable ends the start here
         return settings.DATA, settings.PRODUCTION
+
+    def _check_mail_ports(self) -> None:
+        from django.conf import settings
+
+        for name, port in (("DESK_SMTP_PORT", settings.SMTP_PORT), ("DESK_LMTP_PORT", settings.LMTP_PORT)):
+            if port:
+                servers.check_port(port, choose=f"{name} (0 for none)", host=settings.MAIL_LISTEN)
 
     def _take_lock(self, data: Path) -> None:
         data.mkdir(parents=True, exist_ok=True)
@@ -157,10 +165,17 @@ class Supervisor:
             ),
             (
                 "the worker",
-                [*celery, "worker", "--queues", "default,mail,sla", "--concurrency", "3", "--hostname", "desk@%h",
+                [*celery, "worker", "--queues", "default,sla", "--concurrency", "3", "--hostname", "desk@%h",
                  "--without-gossip", "--without-mingle", "--loglevel", "WARNING"],
                 15.0,
             ),
+            (
+                "the mail worker",
+                [*celery, "worker", "--queues", "mail", "--concurrency", "2", "--hostname", "mail@%h",
+                 "--without-gossip", "--without-mingle", "--loglevel", "WARNING"],
+                15.0,
+            ),
+            ("the mail fetcher", [python, "manage.py", "mail_fetcher"], 30.0),
             (
                 "the runbook worker",
                 [*celery, "worker", "--queues", "runbooks", "--concurrency", str(settings.RUNBOOK_SLOTS),
@@ -169,6 +184,8 @@ class Supervisor:
             ),
             ("beat", [*celery, "beat", "--loglevel", "WARNING", "--pidfile="], 10.0),
         ]  # fmt: skip
+        if settings.SMTP_PORT or settings.LMTP_PORT:
+            commands.append(("the mail listener", [python, "manage.py", "mail_listener"], 15.0))
         if self.demo and os.environ.get("DESK_DEMO_SHOP_DSN"):
             commands.append(("the demo shop", [python, "-m", "supportdesk.demo.app"], 5.0))
         for name, argv, patience in commands:

@@ -32,7 +32,12 @@ class Desk:
             for k, v in os.environ.items()
             if k not in {"DATABASE_URL", "REDIS_URL", "DESK_DATA", "DJANGO_SETTINGS_MODULE"}
         }
-        self.env = kept | {"DESK_DATA": str(data), "DESK_LOG_LEVEL": "WARNING"} | (env or {})
+        self.smtp_port = servers.free_port()
+        self.env = (
+            kept
+            | {"DESK_DATA": str(data), "DESK_LOG_LEVEL": "WARNING", "DESK_SMTP_PORT": str(self.smtp_port)}
+            | (env or {})
+        )
         self.log = data.parent / f"{data.name}.log"
         self.arguments = arguments
         self.process: subprocess.Popen[bytes] | None = None

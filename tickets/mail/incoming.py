@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import DatabaseError, IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.utils import timezone
 
 from staff.models import User
@@ -94,6 +94,14 @@ def store(raw: bytes, *, mailbox: Mailbox, envelope: Envelope | None = None) -> 
         )  # fmt: skip
 
 
+def take_upload(raw: bytes, *, mailbox: Mailbox, envelope: Envelope) -> Outcome:
+    """Store a mail and apply it at once. Raises Invalid for what is no mail."""
+    head = raw.lstrip()[:20_000].partition(b"\n\n")[0].replace(b"\r", b"")
+    if not re.search(rb"^(from|to|subject|date|received|message-id|return-path):", head, re.IGNORECASE | re.MULTILINE):
+        raise Invalid("This is no mail: it begins with none of the headers of one. Save it as .eml and try again.")
+    return apply(store(raw, mailbox=mailbox, envelope=envelope).pk)
+
+
 def apply(inbound_id: int) -> Outcome:
     """Turn a stored message into a ticket, a reply or a note of a bounce; say what it became.
 
@@ -128,7 +136,8 @@ def apply(inbound_id: int) -> Outcome:
 
 def _read(inbound: InboundEmail) -> tuple[parsing.Mail | None, Exception | None]:
     try:
-        return reader.read(bytes(inbound.raw), settings.MAIL_TRUSTED_RELAYS), None
+        no_sender = inbound.via in {Via.SMTP, Via.LMTP} and not inbound.envelope_from
+        return reader.read(bytes(inbound.raw), settings.MAIL_TRUSTED_RELAYS, no_sender=no_sender), None
     except (reader.TooMuch, ValueError) as error:
         return None, error
 
@@ -385,12 +394,6 @@ def _keep_unread(inbound: InboundEmail, error: Exception) -> None:
         files=[NewFile("message.eml", "message/rfc822", raw)],
     )
     events.publish("mail", "failed")
-
-
-def needing_a_look() -> "Q":
-    """Mail that could not be read, and mail that waits for longer than it should."""
-    stuck = Q(state=InboundState.STORED, received_at__lt=timezone.now() - timedelta(minutes=5))
-    return Q(state=InboundState.FAILED) | stuck
 
 
 def retry(*, inbound_id: int, by: User) -> Outcome:

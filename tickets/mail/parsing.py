@@ -122,9 +122,15 @@ def subject_of(message: Message) -> str:
     return one_line(headers.value(message, "Subject"), most=300)
 
 
-def parse(raw: bytes, trusted: Sequence[str] = ()) -> Mail:
-    """Read a message as far as it can be read. `trusted` are the relays whose word about the sender counts."""
+def parse(raw: bytes, trusted: Sequence[str] = (), *, no_sender: bool = False, remote: bool = False) -> Mail:
+    """Read a message as far as it can be read.
+
+    `trusted` are the relays whose word about the sender counts; `no_sender`: the envelope named none;
+    `remote`: pictures that are elsewhere stay in the HTML.
+    """
     message = email.message_from_bytes(_readable(raw), policy=email.policy.compat32)
+    if no_sender:
+        message["Return-Path"] = "<>"
     sender_name, sender = sender_of(message)
     body = _Body(message)
     plain, page = body.plain, body.html
@@ -144,8 +150,8 @@ def parse(raw: bytes, trusted: Sequence[str] = ()) -> Mail:
     return Mail(
         sender=sender, sender_name=sender_name, subject=subject, text=text,
         fresh=fresh, quoted=quoted,
-        html=html.sanitise(clean(page), inline) if kept else "",
-        fresh_html=html.sanitise(clean(fresh_page), inline) if kept else "",
+        html=html.sanitise(clean(page), inline, remote=remote) if kept else "",
+        fresh_html=html.sanitise(clean(fresh_page), inline, remote=remote) if kept else "",
         message_id=next(iter(headers.ids(message, "Message-ID")), ""),
         references=headers.ids(message, "In-Reply-To") + headers.ids(message, "References")[::-1],
         recipients=[one for _, one in headers.addresses(message, "To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To")],

@@ -34,13 +34,21 @@ class Reader:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
 
-    def read(self, raw: bytes, trusted: Sequence[str], *, seconds: float = SECONDS) -> parsing.Mail:
+    def read(
+        self,
+        raw: bytes,
+        trusted: Sequence[str] = (),
+        *,
+        no_sender: bool = False,
+        remote: bool = False,
+        seconds: float = SECONDS,
+    ) -> parsing.Mail:
         """Parse it. Raises TooMuch, and ValueError with the parser's words where it broke."""
         with self._lock:
             child = self._ready()
             deadline = time.monotonic() + seconds
             try:
-                _send(child.stdin, {"trusted": list(trusted)}, [raw])  # type: ignore[arg-type]
+                _send(child.stdin, {"trusted": list(trusted), "no_sender": no_sender, "remote": remote}, [raw])  # type: ignore[arg-type]
                 answer, parts = _receive(child.stdout, deadline)  # type: ignore[arg-type]
             except TimeoutError:
                 self.end()
@@ -82,12 +90,12 @@ def _end() -> None:
         _reader.end()
 
 
-def read(raw: bytes, trusted: Sequence[str] = ()) -> parsing.Mail:
+def read(raw: bytes, trusted: Sequence[str] = (), *, no_sender: bool = False, remote: bool = False) -> parsing.Mail:
     """Parse a message in this process's reader, which is started when it is first needed. Raises as `Reader.read`."""
     global _reader
     if _reader is None or _reader.pid != os.getpid():  # a fork has its own
         _reader = Reader()
-    return _reader.read(raw, trusted)
+    return _reader.read(raw, trusted, no_sender=no_sender, remote=remote)
 
 
 def _send(pipe: IO[bytes], head: dict[str, Any], parts: Sequence[bytes]) -> None:
@@ -140,7 +148,7 @@ def main() -> None:
         except EOFError:
             return
         try:
-            mail = asdict(parsing.parse(raw, head["trusted"]))
+            mail = asdict(parsing.parse(raw, head["trusted"], no_sender=head["no_sender"], remote=head["remote"]))
             contents = [file.pop("content") for file in mail["files"]]
             _send(stdout, mail, contents)
         except MemoryError:

@@ -2,7 +2,6 @@
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
-import django.db.models.functions.text
 import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
@@ -261,7 +260,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='mailaddress',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('address'), name='mail_address_once'),
+            constraint=models.UniqueConstraint(fields=('address',), name='mail_address_once'),
         ),
         migrations.AddField(
             model_name='mailrule',

@@ -1,11 +1,11 @@
 """Mail in and out, kept whole."""
 
 from datetime import timedelta
+from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Lower
 from django.utils import timezone
 
 from staff.models import Tier, User
@@ -109,6 +109,13 @@ class Via(models.TextChoices):
     UPLOAD = "upload", "upload"
 
 
+class InboundQuerySet(models.QuerySet["InboundEmail"]):
+    def needing_a_look(self) -> Self:
+        """Mail that could not be read, and mail that waits for longer than it should."""
+        stuck = Q(state=InboundState.STORED, received_at__lt=timezone.now() - timedelta(minutes=5))
+        return self.filter(Q(state=InboundState.FAILED) | stuck)
+
+
 class InboundEmail(models.Model):
     """A message as it came with its envelope, committed before anything is parsed. A second copy is a row of its own."""
 
@@ -141,6 +148,8 @@ class InboundEmail(models.Model):
     # Alike: of the same sender with the same subject but for numbers.
     likeness = models.CharField(max_length=40, blank=True)
     rules = ArrayField(models.BigIntegerField(), default=list, blank=True)
+
+    objects = InboundQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -300,7 +309,7 @@ class MailAddress(models.Model):
     bounces = models.PositiveIntegerField(default=0)
 
     class Meta:
-        constraints = [models.UniqueConstraint(Lower("address"), name="mail_address_once")]
+        constraints = [models.UniqueConstraint(fields=["address"], name="mail_address_once")]
 
     def __str__(self) -> str:
         return self.address

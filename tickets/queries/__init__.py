@@ -3,7 +3,7 @@
 from tickets.queries.automation import recurrences, rule_initial, rule_log, rules
 from tickets.queries.clocks import bring_up_to_date, explained
 from tickets.queries.cursors import queue_cursor, ticket_cursor
-from tickets.queries.detail import Detail, ticket_detail, ticket_for
+from tickets.queries.detail import Detail, can_see, ticket_detail, ticket_for
 from tickets.queries.directory import (
     categories,
     field_initial,
@@ -41,6 +41,7 @@ __all__ = [
     "Related",
     "alike",
     "bring_up_to_date",
+    "can_see",
     "categories",
     "chosen",
     "earlier",

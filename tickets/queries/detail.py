@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Lower
 
 from staff.models import Membership, Role, Tier, User
@@ -14,6 +14,7 @@ from tickets.models import (
     Category,
     CustomField,
     Handover,
+    MailAddress,
     Priority,
     SLAPolicy,
     SLATimer,
@@ -52,6 +53,7 @@ class Detail:
     approvals: list[related.Asked]
     fields: list[tuple[CustomField, Any]]
     watched: bool
+    unreachable: str
     can_reply: bool
     can_note: bool
     can_change: bool
@@ -75,6 +77,11 @@ def ticket_for(user: User, number: int) -> Ticket:
     return found
 
 
+def can_see(user: User, number: int) -> bool:
+    """Whether the user may see a ticket."""
+    return Ticket.objects.visible_to(user).filter(number=number).exists()
+
+
 def _visible(user: User, number: int) -> QuerySet[Ticket]:
     related = ("tier", "assignee", "requester", "category", "merged_into")
     return Ticket.objects.visible_to(user).select_related(*related).filter(number=number)
@@ -83,11 +90,17 @@ def _visible(user: User, number: int) -> QuerySet[Ticket]:
 def ticket_detail(user: User, number: int) -> Detail:
     """The ticket page's facts."""
     watching = Watcher.objects.filter(ticket=OuterRef("pk"), user=user)
-    row = _visible(user, number).annotate(watched=Exists(watching), **related.ARRAYS).first()
+    dead = MailAddress.objects.filter(address=OuterRef("requester__email"), bounced_at__isnull=False)
+    found = _visible(user, number).select_related("rating").annotate(watched=Exists(watching), **related.ARRAYS)
+    row = found.annotate(dead=Exists(dead), dead_because=Subquery(dead.values("reason")[:1])).first()
     if row is None:
         raise NotFound(f"There is no ticket {number}.")
     ticket, watched = row, row.watched
-    messages = ticket.messages.select_related("author", "requester").prefetch_related("attachments")
+    messages = (
+        ticket.messages.select_related("author", "requester", "inbound__perhaps", "outbound")
+        .defer("inbound__raw")
+        .prefetch_related("attachments")
+    )
     events = list(ticket.events.all())
     entries: list[tuple[Any, str, Any]] = [(message.created_at, "message", message) for message in messages]
     entries += [(event.at, "event", event) for event in events if event.kind not in _SHOWN_AS_MESSAGES]
@@ -116,6 +129,7 @@ def ticket_detail(user: User, number: int) -> Detail:
             (field, ticket.custom.get(field.slug)) for field in in_force.fields if field.is_for(ticket.category_id)
         ],
         watched=watched,
+        unreachable=(row.dead_because or "mail to it came back") if row.dead else "",
         can_reply=policies.can_reply(user, ticket) and ticket.status != Status.CLOSED,
         can_note=policies.can_note(user, ticket),
         can_change=can_change,

@@ -28,6 +28,7 @@ VIEWS = {
     "waiting": "Waiting on requester",
     "snoozed": "Snoozed",
     "resolved": "Recently resolved",
+    "spam": "Spam",
     "all": "All tickets",
 }
 # The filters that say which tickets; the rest say how they are shown.
@@ -162,6 +163,8 @@ def in_view(tickets: QuerySet[Ticket], view: str, user: User, *, now: datetime |
         return tickets.filter(status__in=OPEN_STATUSES, due_at__lte=(now or timezone.now()) + SOON)
     if view == "waiting":
         return tickets.filter(status=Status.WAITING, snoozed_until=None)
+    if view == "spam":
+        return tickets.filter(spam_at__isnull=False)
     if view == "resolved":
         return tickets.filter(status=Status.RESOLVED)
     return tickets if view == "all" else tickets.filter(**here)

@@ -102,6 +102,7 @@ class Compiler:
             "breached": lambda: open_ones & Q(due_at__lte=self.now),
             "breaching": lambda: open_ones & Q(due_at__lte=self.now + timedelta(hours=1)),
             "restricted": lambda: Q(restricted=True),
+            "spam": lambda: Q(spam_at__isnull=False),
             "snoozed": lambda: Q(snoozed_until__isnull=False),
             "awaiting-approval": lambda: Q(pk__in=TicketApproval.objects.filter(state="waiting").values("ticket")),
             "overdue": lambda: open_ones & Q(deadline_at__lte=self.now),

@@ -11,12 +11,11 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from staff.models import Tier
-from staff.policies import check_is_administrator
 from staff.requests import DeskRequest
 from supportdesk.errors import Invalid, NotFound
 from tickets import actions, forms, queries
-from tickets.downloads import attachment_of
-from tickets.models import OutboundEmail, Priority, Status
+from tickets.downloads import attachment_of, picture_of
+from tickets.models import Priority, Status
 from tickets.policies import can_read_notes, check_can_open
 from tickets.queries.queue import BULK_FILTERS, SIZES, VIEWS
 
@@ -96,7 +95,7 @@ def new(request: DeskRequest) -> HttpResponse:
     return render(request, "tickets/new.html", {"form": form}, status=422 if form.is_bound else 200)
 
 
-def _done(request: DeskRequest, number: int, said: str) -> HttpResponse:
+def done(request: DeskRequest, number: int, said: str) -> HttpResponse:
     """After an action: the changed fragments for htmx, the page again for a plain form."""
     if request.htmx:
         return _fragment(request, number, said=said)
@@ -116,12 +115,12 @@ def say(request: DeskRequest, number: int) -> HttpResponse:
     }
     if request.POST.get("kind") == "note":
         actions.note(**arguments)
-        return _done(request, number, "Note added.")
+        return done(request, number, "Note added.")
     then = request.POST.get("then", "")
     if then not in {"", Status.RESOLVED, Status.WAITING}:
         raise Invalid("After a reply a ticket is resolved, waits, or stays as it is.")
     actions.reply(**arguments, then=Status(then) if then in {Status.RESOLVED, Status.WAITING} else None)
-    return _done(
+    return done(
         request,
         number,
         "Reply sent." if not then else f"Reply sent; the ticket is {Status(then).label.lower()}.",
@@ -134,7 +133,7 @@ def _change(said: str, arguments: Callable[[DeskRequest], dict[str, Any]], actio
     @require_POST
     def view(request: DeskRequest, number: int) -> HttpResponse:
         action(number=number, by=request.user, version=forms.version(request.POST), **arguments(request))
-        return _done(request, number, said)
+        return done(request, number, said)
 
     return view
 
@@ -182,13 +181,13 @@ def ask(request: DeskRequest, number: int) -> HttpResponse:
         address="" if role else request.POST.get("address", ""),
         level=int(role) if role in {"0", "1", "2", "3"} else None,
     )
-    return _done(request, number, "Asked.")
+    return done(request, number, "Asked.")
 
 
 @require_POST
 def withdraw(request: DeskRequest, number: int) -> HttpResponse:
     actions.withdraw_approval(approval_id=forms.ticket_number(request.POST, "approval"), by=request.user)
-    return _done(request, number, "Withdrawn.")
+    return done(request, number, "Withdrawn.")
 
 
 @require_POST
@@ -196,13 +195,13 @@ def checklist(request: DeskRequest, number: int) -> HttpResponse:
     """Add a step, tick one off or open it again, or remove it."""
     if "text" in request.POST:
         actions.add_step(number=number, by=request.user, text=request.POST["text"])
-        return _done(request, number, "Added.")
+        return done(request, number, "Added.")
     step = forms.ticket_number(request.POST, "step")
     if "remove" in request.POST:
         actions.remove_step(number=number, by=request.user, step=step)
-        return _done(request, number, "Removed.")
+        return done(request, number, "Removed.")
     actions.tick_step(number=number, by=request.user, step=step, done=request.POST.get("done") == "yes")
-    return _done(request, number, "Saved.")
+    return done(request, number, "Saved.")
 
 
 @require_POST
@@ -215,7 +214,7 @@ def escalate(request: DeskRequest, number: int) -> HttpResponse:
         actions.escalate(handover=tried, **arguments)
     else:
         actions.hand_over(to=to, tried=tried, **arguments)
-    return _done(request, number, "Handed over.")
+    return done(request, number, "Handed over.")
 
 
 @require_POST
@@ -261,7 +260,7 @@ def _go(request: DeskRequest, number: int) -> HttpResponse:
 def watch(request: DeskRequest, number: int) -> HttpResponse:
     wanted = request.POST.get("watch") == "yes"
     (actions.watch if wanted else actions.unwatch)(number=number, by=request.user)
-    return _done(request, number, "You watch this ticket." if wanted else "You no longer watch this ticket.")
+    return done(request, number, "You watch this ticket." if wanted else "You no longer watch this ticket.")
 
 
 @require_GET
@@ -269,6 +268,22 @@ def attachment(request: DeskRequest, number: int, pk: int) -> FileResponse:
     """Download a file of a ticket that the reader may see; a browser never renders it here."""
     ticket = queries.ticket_for(request.user, number)
     return attachment_of(ticket, pk, notes=can_read_notes(request.user))
+
+
+@require_GET
+def inline(request: DeskRequest, number: int, pk: int) -> HttpResponse:
+    """A picture that stands in the text of a mail; only what is a picture by its own bytes is shown."""
+    ticket = queries.ticket_for(request.user, number)
+    return picture_of(ticket, pk, notes=can_read_notes(request.user))
+
+
+@require_POST
+def spam(request: DeskRequest, number: int) -> HttpResponse:
+    """Call it spam, or take that back."""
+    wanted = request.POST.get("spam") == "yes"
+    act = actions.mark_spam if wanted else actions.mark_not_spam
+    act(number=number, by=request.user, version=forms.version(request.POST))
+    return done(request, number, "It is in the spam view now." if wanted else "It is no spam, and open again.")
 
 
 @require_GET
@@ -280,11 +295,3 @@ def raw_mail(request: DeskRequest, number: int, pk: int) -> HttpResponse:
         raise NotFound("This message did not come by mail.")
     headers = {"Content-Disposition": f'attachment; filename="ticket-{number}-{pk}.eml"'}
     return HttpResponse(bytes(message.inbound.raw), content_type="message/rfc822", headers=headers)
-
-
-@require_GET
-def outgoing(request: DeskRequest) -> HttpResponse:
-    """The newest mail that left or waits, for administrators."""
-    check_is_administrator(request.user)
-    mails = OutboundEmail.objects.select_related("ticket", "message")[:100]
-    return render(request, "tickets/outgoing.html", {"mails": mails, "back": reverse("tickets:queue")})

@@ -21,7 +21,7 @@ from tickets import actions
 from tickets.mail import addresses, incoming, parsing, reader
 from tickets.models import InboundEmail, Mailbox, MessageKind, OutboundEmail, Priority, Status, Ticket
 
-SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "mail"
+SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "mail"
 
 
 def mail(text="It hangs.", **headers):
@@ -242,7 +242,7 @@ def test_html_only_mail_is_readable_and_sanitised(db):
     assert "javascript" not in found.html
 
 
-def broken(raw, trusted=()):
+def broken(raw, trusted=(), **more):
     raise ValueError("ZeroDivisionError: of the parser")
 
 

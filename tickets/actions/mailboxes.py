@@ -1,0 +1,268 @@
+"""Settings of mail: mailboxes, where they are fetched from, templates, rules; and what requesters think of us."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.utils import timezone
+
+from staff import actions as staff
+from staff.models import Tier, User
+from staff.policies import check_is_administrator
+from supportdesk import crypto
+from supportdesk.errors import Conflict, Invalid, NotFound
+from supportdesk.text import clean, one_line
+from tickets import policies
+from tickets.mail import imap, outgoing, sorting, wording
+from tickets.models import (
+    ImapAccount,
+    ImapLogin,
+    ImapSecurity,
+    LetterKind,
+    Mailbox,
+    MailRule,
+    MailTemplate,
+    OutboundEmail,
+    Rating,
+    RatingScore,
+    Ticket,
+    TicketEvent,
+)
+from tickets.recipe import Recipe
+
+_LOCAL = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)", re.IGNORECASE)
+_PLAIN = ("name", "address", "display_name", "priority", "language", "active", "keeps_copies", "quotes_history", "reopen_days", "trusts_organization")  # fmt: skip
+
+
+def _shown(mailbox: Mailbox) -> dict[str, Any]:
+    return {name: getattr(mailbox, name) for name in _PLAIN} | {"tier": mailbox.tier.level}
+
+
+@transaction.atomic
+def save_mailbox(*, by: User, pk: int | None = None, tier: Tier, **values: Any) -> Mailbox:
+    """Make or change a mailbox; `values` are its fields. Its name stays: commands name it."""
+    check_is_administrator(by)
+    found = Mailbox.objects.select_for_update().filter(pk=pk).first() if pk else Mailbox()
+    if found is None:
+        raise NotFound("There is no such mailbox.")
+    before = _shown(found) if pk else None
+    for name, value in values.items():
+        if name in _PLAIN and not (name == "name" and pk):
+            setattr(found, name, value)
+    found.tier, found.address = tier, one_line(found.address, most=254).lower()
+    wrong: dict[str, list[str]] = {}
+    try:
+        validate_email(found.address)
+    except ValidationError:
+        wrong["address"] = ["Write an address such as support@example.com."]
+    if "+" in found.address.partition("@")[0]:
+        wrong["address"] = ["Without +: the desk adds the ticket there."]
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,49}", found.name):
+        wrong["name"] = ["Write lower case letters, digits and hyphens."]
+    others = Mailbox.objects.exclude(pk=found.pk)
+    if others.filter(name=found.name).exists():
+        wrong["name"] = ["There is a mailbox of that name."]
+    if others.filter(address__iexact=found.address).exists():
+        wrong["address"] = ["Another mailbox has that address."]
+    if wrong:
+        raise Invalid("Some fields need another value.", fields=wrong)
+    found.save()
+    staff.audit(by=by, action="mailbox.saved", thing=f"mailbox {found.name}", before=before, after=_shown(found))
+    return found
+
+
+@transaction.atomic
+def save_imap(
+    *, by: User, mailbox: Mailbox, host: str, port: int, security: str, user: str, login: str, secret: str, client_id: str = "",
+    client_secret: str = "", tenant: str = "", folder: str = "INBOX", done_folder: str = "", active: bool = True,
+) -> ImapAccount:  # fmt: skip
+    """Say where a mailbox is fetched from. An empty secret keeps the one that is stored; none is ever given out."""
+    check_is_administrator(by)
+    found = ImapAccount.objects.select_for_update().filter(mailbox=mailbox).first() or ImapAccount(mailbox=mailbox)
+    wrong: dict[str, list[str]] = {}
+    if security == ImapSecurity.NONE and not _LOCAL.fullmatch(host.strip()):
+        wrong["security"] = [
+            "Without TLS everybody on the way reads the password; only a server on this machine may do without."
+        ]
+    if login != ImapLogin.PASSWORD and not client_id.strip():
+        wrong["client_id"] = ["OAuth 2 needs the id of the app that is registered with the provider."]
+    if not secret and not found.secret:
+        wrong["secret"] = ["Write the password, or the refresh token of OAuth 2."]
+    if (found.host, found.user) != (host.strip(), user.strip()) and found.pk and not secret:
+        wrong["secret"] = ["Another server or user: write the secret again."]  # a stored one goes nowhere else
+    if not re.fullmatch(r"[A-Za-z0-9.-]{0,100}", tenant):
+        wrong["tenant"] = ["Write the tenant's id or domain."]
+    if wrong:
+        raise Invalid("Some fields need another value.", fields=wrong)
+    found.host, found.port, found.security, found.user, found.login = host.strip(), port, security, user.strip(), login
+    found.client_id, found.tenant, found.folder, found.done_folder = (
+        client_id.strip(),
+        tenant,
+        folder.strip() or "INBOX",
+        done_folder.strip(),
+    )
+    found.active, found.error, found.error_at = active, "", None
+    if secret:
+        found.secret = crypto.encrypt(secret)
+    if client_secret:
+        found.client_secret = crypto.encrypt(client_secret)
+    try:
+        found.clean_fields(exclude=["mailbox", "secret", "client_secret"])
+    except ValidationError as error:
+        raise Invalid("Some fields need another value.", fields=error.message_dict) from None
+    found.save()
+    shown = {"host": found.host, "user": found.user, "login": login, "folder": found.folder, "active": active}
+    staff.audit(by=by, action="mailbox.imap", thing=f"mailbox {mailbox.name}", after=shown)
+    return found
+
+
+def try_imap(*, by: User, mailbox: Mailbox) -> str:
+    """Sign in to a mailbox and look, changing nothing. Raises Conflict with the server's words."""
+    check_is_administrator(by)
+    account = ImapAccount.objects.select_related("mailbox").filter(mailbox=mailbox).first()
+    if account is None:
+        raise NotFound(f"{mailbox} is not fetched from anywhere yet.")
+    try:
+        return imap.try_out(account)
+    except imap.TROUBLE as error:
+        raise Conflict(f"It does not work: {error or type(error).__name__}"[:500]) from None
+
+
+@transaction.atomic
+def remove_imap(*, by: User, mailbox: Mailbox) -> None:
+    """Fetch it no more, and forget the secret."""
+    check_is_administrator(by)
+    if ImapAccount.objects.filter(mailbox=mailbox).delete()[0]:
+        staff.audit(by=by, action="mailbox.imap_removed", thing=f"mailbox {mailbox.name}")
+
+
+# ----------------------------------------------------------------------------------------- templates
+@transaction.atomic
+def save_template(
+    *, by: User, kind: str, language: str, subject: str, text: str, mailbox: Mailbox | None = None, active: bool = True
+) -> MailTemplate:  # fmt: skip
+    """Keep the words of a kind of mail, for one mailbox or all."""
+    policies.check_can_make_rules(by)
+    _check_kind(kind, language)
+    subject, text = one_line(subject, most=300), clean(text).strip()
+    wording.check(kind, subject, text)
+    row, _ = MailTemplate.objects.update_or_create(
+        kind=kind, language=language, mailbox=mailbox,
+        defaults={"subject": subject, "text": text, "active": active, "changed_at": timezone.now(), "changed_by": by},
+    )  # fmt: skip
+    staff.audit(
+        by=by, action="template.saved", thing=f"template {kind} {language}", after={"text": text, "active": active}
+    )
+    return row
+
+
+@transaction.atomic
+def reset_template(*, by: User, kind: str, language: str, mailbox: Mailbox | None = None) -> None:
+    """Go back to the words that the desk comes with."""
+    policies.check_can_make_rules(by)
+    if MailTemplate.objects.filter(kind=kind, language=language, mailbox=mailbox).delete()[0]:
+        staff.audit(by=by, action="template.reset", thing=f"template {kind} {language}")
+
+
+def _check_kind(kind: str, language: str) -> None:
+    if kind not in [one.value for one in wording.KINDS]:
+        raise NotFound("There is no such template.")
+    if language not in dict(wording.LANGUAGES):
+        raise Invalid("Choose a language.", fields={"language": ["Choose a language."]})
+
+
+# --------------------------------------------------------------------------------------------- rules
+def fill_rule(rule: MailRule, *, name: str, conditions: str, recipe: Recipe, **values: Any) -> MailRule:
+    """A rule with these values, not stored. Raises `Invalid` that names each field that is wrong."""
+    rule.name, rule.conditions, rule.recipe = one_line(name, most=80), sorting.read(conditions), recipe.as_data()
+    for field in ("position", "active", "mailbox", "spam", "tier", "stops"):
+        if field in values:
+            setattr(rule, field, values[field])
+    if not rule.name or MailRule.objects.exclude(pk=rule.pk).filter(name=rule.name).exists():
+        words = "There is a rule of this name." if rule.name else "Give it a name."
+        raise Invalid(words, fields={"name": [words]})
+    if not (rule.spam or rule.tier or rule.recipe):
+        raise Invalid("Say what it does: spam, a tier, or a change.", fields={"spam": ["Choose what it does."]})
+    return rule
+
+
+@transaction.atomic
+def save_mail_rule(*, by: User, pk: int | None = None, recipe: Recipe, **values: Any) -> MailRule:
+    """Make or change a rule on mail."""
+    policies.check_can_make_rules(by)
+    found = MailRule.objects.select_for_update(of=("self",)).filter(pk=pk).first() if pk else MailRule()
+    if found is None:
+        raise NotFound("There is no such rule.")
+    fill_rule(found, recipe=recipe, **values)
+    found.changed_at, found.changed_by = timezone.now(), by
+    found.save()
+    staff.audit(
+        by=by,
+        action="mail_rule.saved",
+        thing=f"mail rule {found.name}",
+        after={"if": sorting.written(found.conditions), "does": str(recipe), "spam": found.spam},
+    )
+    return found
+
+
+@transaction.atomic
+def delete_mail_rule(*, by: User, pk: int) -> None:
+    """Delete a rule on mail; what it did stays."""
+    policies.check_can_make_rules(by)
+    found = MailRule.objects.filter(pk=pk).first()
+    if found is None:
+        raise NotFound("There is no such rule.")
+    found.delete()
+    staff.audit(by=by, action="mail_rule.deleted", thing=f"mail rule {found.name}")
+
+
+# ------------------------------------------------------------------------------------- what was sent
+@transaction.atomic
+def send_again(*, number: int, by: User, message: int) -> OutboundEmail:
+    """Send a reply's mail once more that did not arrive."""
+    ticket = Ticket.objects.visible_to(by).lock(number)
+    policies.check_can_reply(by, ticket)
+    mail = outgoing.send_again(message_id=message, ticket=ticket)
+    TicketEvent.record(ticket, by, "sent_again", to=mail.to, message=message)
+    return mail
+
+
+@transaction.atomic
+def rate(*, number: int, signature: str, score: str, comment: str = "") -> Rating:
+    """Keep what a requester thinks of how their ticket was handled; by the link that was sent to them."""
+    ticket = rated_ticket(number=number, signature=signature)
+    if score not in RatingScore.values:
+        raise Invalid("Choose how it was.", fields={"score": ["Choose one."]})
+    ticket = Ticket.objects.lock(number)
+    comment = clean(comment).strip()[:2000]
+    before = Rating.objects.filter(ticket=ticket).values_list("score", "comment").first()
+    rating, _ = Rating.objects.update_or_create(
+        ticket=ticket, defaults={"score": score, "comment": comment, "at": timezone.now()}
+    )
+    if before != (score, comment):
+        TicketEvent.record(ticket, ticket.requester, "rated", score=RatingScore(score).label, comment=comment[:300])
+    return rating
+
+
+def rated_ticket(*, number: int, signature: str) -> Ticket:
+    """The ticket of a rating's link, or NotFound."""
+    ticket = Ticket.objects.select_related("requester").filter(number=number, erased_at=None).first()
+    if ticket is None or not crypto.verify(signature, "rate", number):
+        raise NotFound("This link leads nowhere (any more).")
+    return ticket
+
+
+def check_can_tend_mail(by: User) -> None:
+    """Mail that needs a look: leads and administrators."""
+    policies.check_can_make_rules(by)
+
+
+def template_facts(kind: str, mailbox: Mailbox | None) -> Mapping[str, str]:
+    """Example facts for a preview."""
+    facts = dict(wording.NAMES)
+    if mailbox is not None:
+        facts["desk"] = mailbox.display_name
+    return facts if kind != LetterKind.RECEIVED else facts | {"text": ""}

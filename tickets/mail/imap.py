@@ -1,0 +1,260 @@
+"""Mail fetched from IMAP mailboxes: stored and committed, then moved; waits by IDLE, survives whatever breaks."""
+
+import imaplib
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from django.conf import settings
+from django.db import DatabaseError, connection, connections
+from django.db.models import F
+from django.db.models.functions import Now
+from imap_tools import BaseMailBox, MailBox, MailBoxStartTls, MailBoxUnencrypted, MailMessageFlags
+from imap_tools.errors import ImapToolsError
+
+from supportdesk import crypto
+from supportdesk.errors import Invalid
+from tickets.mail import incoming
+from tickets.models import ImapAccount, ImapLogin, ImapSecurity, Via
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 30.0  # seconds that a server may take to answer
+IDLE_SECONDS = 20.0  # how long to wait for news at once; then everything is looked at anew
+POLL_SECONDS = 30.0  # between two looks where the server has no IDLE
+LONGEST_PAUSE = 300.0  # seconds between two tries of a server that does not answer
+LOCK = 7301  # first half of the advisory locks: one fetcher an account, over all machines
+
+TOKEN_URLS = {
+    ImapLogin.MICROSOFT: "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
+    ImapLogin.GOOGLE: "https://oauth2.googleapis.com/token",
+}
+SCOPES = {
+    ImapLogin.MICROSOFT: "https://outlook.office.com/IMAP.AccessAsUser.All offline_access",
+    ImapLogin.GOOGLE: "https://mail.google.com/",
+}
+# Whatever a server, a network or a token endpoint does to us.
+TROUBLE = (OSError, imaplib.IMAP4.error, ImapToolsError, httpx.HTTPError, ssl.SSLError, EOFError, Invalid, ValueError)
+
+
+@contextmanager
+def signed_in(account: ImapAccount) -> Iterator[BaseMailBox]:
+    """A session in the account's folder. Raises one of TROUBLE."""
+    context = ssl.create_default_context()
+    box: BaseMailBox
+    if account.security == ImapSecurity.TLS:
+        box = MailBox(account.host, account.port, timeout=TIMEOUT, ssl_context=context)
+    elif account.security == ImapSecurity.STARTTLS:
+        box = MailBoxStartTls(account.host, account.port, timeout=TIMEOUT, ssl_context=context)
+    else:
+        box = MailBoxUnencrypted(account.host, account.port, timeout=TIMEOUT)
+    try:
+        secret, client_secret = account.reveal()
+        if account.login == ImapLogin.PASSWORD:
+            box.login(account.user, secret, initial_folder=account.folder)
+        else:
+            box.xoauth2(account.user, _access_token(account, secret, client_secret), initial_folder=account.folder)
+        yield box
+    finally:
+        try:
+            box.client.logout()
+        except TROUBLE:
+            box.client.shutdown()
+
+
+def _access_token(account: ImapAccount, refresh_token: str, client_secret: str) -> str:
+    """A fresh access token; a new refresh token that comes along replaces the kept one."""
+    login = ImapLogin(account.login)
+    url = TOKEN_URLS[login].format(tenant=account.tenant or "common")
+    asked = {
+        "grant_type": "refresh_token", "client_id": account.client_id, "refresh_token": refresh_token, "scope": SCOPES[login],
+    }  # fmt: skip
+    if client_secret:
+        asked["client_secret"] = client_secret
+    answer = httpx.post(url, data=asked, timeout=TIMEOUT, follow_redirects=False)
+    said = answer.json() if "json" in answer.headers.get("content-type", "") else {}
+    if answer.status_code != 200 or "access_token" not in said:
+        raise Invalid(
+            f"The provider gives no token: {said.get('error', answer.status_code)} {said.get('error_description', '')}"[
+                :300
+            ]
+        )
+    if said.get("refresh_token", refresh_token) != refresh_token:
+        ImapAccount.objects.filter(pk=account.pk).update(secret=crypto.encrypt(said["refresh_token"]))
+    return str(said["access_token"])
+
+
+def try_out(account: ImapAccount) -> str:
+    """Sign in and look, changing nothing; what was found, in a sentence. Raises one of TROUBLE."""
+    with signed_in(account) as box:
+        total, fresh = len(box.uids("ALL")), len(box.uids("UNSEEN"))
+        idles = "waits for news (IDLE)" if _can_idle(box) else f"has no IDLE, so it is asked every {POLL_SECONDS:.0f} s"
+        if account.done_folder and not box.folder.exists(account.done_folder):
+            raise Invalid(f"There is no folder {account.done_folder}; make it, or leave that field empty.")
+    return f"Signed in. {account.folder} holds {total} messages, {fresh} of them unread; the server {idles}."
+
+
+def _can_idle(box: BaseMailBox) -> bool:
+    return "IDLE" in box.client.capabilities
+
+
+def fetch(box: BaseMailBox, account: ImapAccount, stopped: threading.Event) -> int:
+    """Store what is there, one message after the other, and move each once it is committed; how many there were."""
+    count = 0
+    for uid in box.uids("ALL" if account.done_folder else "UNSEEN"):
+        if stopped.is_set():
+            break
+        raw = _raw(box, uid)
+        if raw is None:  # somebody else took it away meanwhile
+            continue
+        envelope = incoming.Envelope(Via.IMAP, "", [account.mailbox.address], f"{account.host} {account.folder} {uid}")
+        if raw.strip():
+            incoming.store(raw, mailbox=account.mailbox, envelope=envelope)
+        if account.done_folder:
+            box.move([uid], account.done_folder)
+        else:
+            box.flag([uid], [MailMessageFlags.SEEN], True)
+        count += 1
+        ImapAccount.objects.filter(pk=account.pk).update(message_at=Now(), taken=F("taken") + 1)
+    return count
+
+
+def _raw(box: BaseMailBox, uid: str) -> bytes | None:
+    """The very bytes of a message, unread as before; of one that is too large its headers and a word about it."""
+    size = _fetched(box, uid, "(RFC822.SIZE)")
+    limit = settings.MAIL_MAX_MB * 1024 * 1024
+    found = next((int(text.split(b"RFC822.SIZE")[1].split(b")")[0]) for text in size if b"RFC822.SIZE" in text), 0)
+    if found > limit:
+        head = next(iter(_literals(box, uid, "(BODY.PEEK[HEADER])")), b"")
+        return (
+            head.rstrip()
+            + f"\r\n\r\n[This mail has {found // 2**20} MB, more than the {settings.MAIL_MAX_MB} MB that the desk takes. It is still in the mailbox.]\r\n".encode()
+        )
+    return next(iter(_literals(box, uid, "(BODY.PEEK[])")), None)
+
+
+def _fetched(box: BaseMailBox, uid: str, what: str) -> list[bytes]:
+    state, data = box.client.uid("FETCH", uid, what)
+    if state != "OK":
+        raise imaplib.IMAP4.error(f"The server does not give message {uid}: {data!r}"[:300])
+    return [part if isinstance(part, bytes) else part[0] for part in data if part]
+
+
+def _literals(box: BaseMailBox, uid: str, what: str) -> list[bytes]:
+    state, data = box.client.uid("FETCH", uid, what)
+    if state != "OK":
+        raise imaplib.IMAP4.error(f"The server does not give message {uid}: {data!r}"[:300])
+    return [part[1] for part in data if isinstance(part, tuple)]
+
+
+class Fetcher(threading.Thread):
+    """Fetches one account until it is stopped; every trouble is noted, waited out and forgotten."""
+
+    def __init__(self, account_id: int) -> None:
+        super().__init__(name=f"imap-{account_id}", daemon=True)
+        self.account_id, self.stopped = account_id, threading.Event()
+
+    def run(self) -> None:
+        failures = 0
+        while not self.stopped.is_set():
+            try:
+                if self._lock():
+                    self._session()
+                failures = 0
+            except DatabaseError as error:
+                log.warning("mailbox %s waits, the database is away: %s", self.account_id, error)
+                connections.close_all()
+                failures += 1
+            except TROUBLE as error:
+                failures += 1
+                self._note(error)
+            self.stopped.wait(min(2.0**failures, LONGEST_PAUSE))
+        connections.close_all()
+
+    def _lock(self) -> bool:
+        """Whether this is the one fetcher of the account; the lock goes with the connection."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK, self.account_id])
+            return bool(cursor.fetchone()[0])
+
+    def _session(self) -> None:
+        account = self._account()
+        if account is None:
+            self.stopped.set()
+            return
+        begun = _settings_of(account)
+        with signed_in(account) as box:
+            while not self.stopped.is_set():
+                fetch(box, account, self.stopped)
+                idles = _can_idle(box)
+                ImapAccount.objects.filter(pk=self.account_id).update(
+                    contact_at=Now(), idles=idles, error="", error_at=None
+                )
+                if idles:
+                    self._idle(box)
+                else:
+                    self.stopped.wait(POLL_SECONDS)
+                    box.client.noop()
+                now = self._account()
+                if now is None or _settings_of(now) != begun:
+                    return
+                account = now
+
+    def _idle(self, box: BaseMailBox) -> None:
+        """Wait until the server has news, for a while, or until it is stopped."""
+        deadline = time.monotonic() + IDLE_SECONDS
+        box.idle.start()
+        while not self.stopped.is_set() and time.monotonic() < deadline and not box.idle.poll(timeout=1):
+            pass
+        box.idle.stop()
+
+    def _account(self) -> ImapAccount | None:
+        accounts = ImapAccount.objects.select_related("mailbox__tier")
+        return accounts.filter(pk=self.account_id, active=True, mailbox__active=True).first()
+
+    def _note(self, error: Exception) -> None:
+        words = str(error) or type(error).__name__
+        log.warning("mailbox %s: %s", self.account_id, words)
+        try:
+            ImapAccount.objects.filter(pk=self.account_id).update(error=words[:500], error_at=Now())
+        except DatabaseError:
+            connections.close_all()
+
+
+def _settings_of(account: ImapAccount) -> tuple[Any, ...]:
+    """What a session depends on; when it changes a new one begins. A rotated refresh token is no change of settings."""
+    secret = bytes(account.secret) if account.login == ImapLogin.PASSWORD else b""
+    return (
+        account.host, account.port, account.security, account.user, account.login, secret, account.client_id,
+        account.folder, account.done_folder, account.mailbox_id,
+    )  # fmt: skip
+
+
+def serve(stopped: threading.Event) -> None:
+    """One thread an active account, as accounts come and go, until it is stopped."""
+    running: dict[int, Fetcher] = {}
+    while not stopped.is_set():
+        try:
+            wanted = set(ImapAccount.objects.filter(active=True, mailbox__active=True).values_list("pk", flat=True))
+        except DatabaseError as error:
+            log.warning("the list of mailboxes waits, the database is away: %s", error)
+            connections.close_all()
+            wanted = set(running)
+        for pk in set(running) - wanted:
+            running.pop(pk).stopped.set()
+        for pk in wanted:
+            if pk not in running or not running[pk].is_alive():
+                running[pk] = Fetcher(pk)
+                running[pk].start()
+        stopped.wait(5)
+    for fetcher in running.values():
+        fetcher.stopped.set()
+    deadline = time.monotonic() + TIMEOUT
+    for fetcher in running.values():
+        fetcher.join(max(0.0, deadline - time.monotonic()))
+    connections.close_all()

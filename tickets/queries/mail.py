@@ -1,0 +1,159 @@
+"""What the pages about mail show."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
+
+from staff.models import User
+from supportdesk.errors import NotFound
+from supportdesk.text import markdown
+from tickets.mail import reader, sorting, wording
+from tickets.models import (
+    InboundEmail,
+    InboundState,
+    Mailbox,
+    MailRule,
+    MailTemplate,
+    Message,
+    OutboundEmail,
+    Ticket,
+)
+
+MOST_TRIED = 200  # mails that a rule is tried on
+
+
+def mailboxes() -> list[tuple[Mailbox, dict[str, int]]]:
+    """Every mailbox with what came in within a day: taken, needing a look."""
+    since = timezone.now() - timedelta(days=1)
+    rows = InboundEmail.objects.filter(received_at__gt=since).values("mailbox").annotate(
+        taken=Count("pk"), failed=Count("pk", filter=Q(state=InboundState.FAILED))
+    )  # fmt: skip
+    counts = {row["mailbox"]: {"taken": row["taken"], "failed": row["failed"]} for row in rows}
+    boxes = Mailbox.objects.select_related("tier", "imap")
+    return [(box, counts.get(box.pk, {"taken": 0, "failed": 0})) for box in boxes]
+
+
+def mailbox_log(mailbox: Mailbox, user: User) -> QuerySet[InboundEmail]:
+    """What a mailbox took last, without the mails themselves; of tickets that the reader may see."""
+    seen = Ticket.objects.visible_to(user).values("pk")
+    mails = InboundEmail.objects.filter(mailbox=mailbox).filter(Q(ticket=None) | Q(ticket__in=seen))
+    return mails.select_related("ticket").defer("raw").order_by("-id")
+
+
+def needing_a_look() -> QuerySet[InboundEmail]:
+    """Mail that could not be read, newest first."""
+    return InboundEmail.objects.needing_a_look().select_related("ticket", "mailbox").defer("raw").order_by("-id")
+
+
+def templates() -> list[dict[str, Any]]:
+    """Every template, built in or changed, with the mailbox and language that it is for."""
+    changed = {
+        (row.kind, row.language, row.mailbox_id): row
+        for row in MailTemplate.objects.select_related("mailbox", "changed_by")
+    }
+    rows = []
+    for kind in wording.KINDS:
+        wanted: dict[tuple[str, int | None], None] = dict.fromkeys(
+            [(language, None) for language in wording.languages_of(kind)]
+        )
+        wanted |= dict.fromkeys((language, box) for one, language, box in changed if one == kind)
+        for language, box in wanted:
+            row = changed.get((kind, language, box))
+            rows.append({"kind": kind, "language": language, "mailbox": row.mailbox if row else None, "changed": row})
+    return rows
+
+
+@dataclass(frozen=True)
+class MailOf:
+    """A message's mail: how it came, its copies, its headers."""
+
+    message: Message
+    inbound: InboundEmail
+    copies: list[InboundEmail]
+    headers: list[list[str]]
+    rules: list[str]
+
+
+def mail_of(ticket: Ticket, pk: int) -> MailOf:
+    """The mail behind a message of a ticket that the reader was seen to see, or NotFound."""
+    message = ticket.messages.filter(pk=pk, inbound__isnull=False).select_related("inbound__mailbox").first()
+    if message is None:
+        raise NotFound("This message did not come by mail.")
+    inbound = message.inbound
+    same = InboundEmail.objects.filter(content_hash=inbound.content_hash, state=InboundState.DUPLICATE)
+    try:
+        headers = reader.read(bytes(inbound.raw)).headers if inbound.raw else []
+    except (reader.TooMuch, ValueError):
+        headers = []
+    rules = list(MailRule.objects.filter(pk__in=inbound.rules).values_list("name", flat=True))
+    return MailOf(
+        message, inbound, list(same.select_related("mailbox").defer("raw").order_by("id")[:50]), headers, rules
+    )
+
+
+def html_with_pictures(message: Message) -> str:
+    """The HTML of a message's mail with the remote pictures in it, for a reader who asked for them."""
+    mail = InboundEmail.objects.filter(message=message).first()
+    if mail is None or not mail.raw:
+        raise NotFound("This message did not come by mail.")
+    try:
+        read = reader.read(bytes(mail.raw), remote=True)
+    except (reader.TooMuch, ValueError):
+        raise NotFound("This mail cannot be read.") from None
+    return read.html
+
+
+def mail_rules() -> list[tuple[MailRule, str, list[str]]]:
+    """Rules on mail in order, each with what it does in words, and its conditions."""
+    from tickets.recipe import read
+
+    found = []
+    for rule in MailRule.objects.select_related("tier", "mailbox"):
+        does = ["spam"] if rule.spam else []
+        does += [f"to {rule.tier}"] if rule.tier else []
+        does += read(rule.recipe).words
+        found.append((rule, "; ".join(does), sorting.written(rule.conditions).split("\n")))
+    return found
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a rule would pick of the newest mail."""
+
+    looked_at: int
+    picked: list[InboundEmail]
+
+
+def try_rule(rule: MailRule, user: User) -> Trial:
+    """The newest mails that a rule picks, of tickets that the reader may see. Nothing is changed."""
+    seen = Ticket.objects.visible_to(user).values("pk")
+    mails = InboundEmail.objects.filter(state=InboundState.APPLIED).filter(Q(ticket=None) | Q(ticket__in=seen))
+    looked, picked = 0, []
+    for mail in (
+        mails.exclude(raw=b"").select_related("ticket", "mailbox").order_by("-id")[:MOST_TRIED].iterator(chunk_size=10)
+    ):
+        looked += 1
+        try:
+            read = reader.read(bytes(mail.raw))
+        except (reader.TooMuch, ValueError):
+            continue
+        if sorting.judge(read, mail.mailbox, [rule]).rules:
+            picked.append(mail)
+    return Trial(looked, picked)
+
+
+def template_preview(kind: str, subject: str, text: str, facts: Any) -> dict[str, str]:
+    """A template as its reader would get it, with example facts."""
+    return {"subject": wording.subject_line(subject, facts), "html": str(markdown(wording.fill(text, facts)))}
+
+
+def outgoing(state: str) -> QuerySet[OutboundEmail]:
+    """Mail that left or waits, newest first; `state` narrows it to queued, sent or bounced."""
+    mails = OutboundEmail.objects.select_related("ticket", "message")
+    by_state = {
+        "queued": Q(sent_at=None), "sent": Q(sent_at__isnull=False, bounced_at=None), "bounced": Q(bounced_at__isnull=False)
+    }  # fmt: skip
+    return mails.filter(by_state[state]) if state in by_state else mails
