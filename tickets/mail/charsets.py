@@ -19,6 +19,7 @@ _ALIASES = {
     "binary": "", "8bit": "",
 }  # fmt: skip
 # Codecs of Python that are not charsets: they change bytes to bytes, ask the network's names, or run on for ever.
+FEW = 20  # bytes beyond ASCII below which a guess is worth nothing
 _NO_CHARSETS = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
 
 
@@ -30,7 +31,7 @@ def codec_of(charset: str | None) -> str:
         return ""
     with contextlib.suppress(LookupError, ValueError):
         found = codecs.lookup(name)
-        if found.name not in _NO_CHARSETS and getattr(found, "_is_text_encoding", True):
+        if found.name.replace("-", "_") not in _NO_CHARSETS and getattr(found, "_is_text_encoding", True):
             return name
     return ""
 
@@ -46,9 +47,13 @@ def decode(raw: bytes, charset: str | None) -> str:
     for name in filter(None, order):
         with contextlib.suppress(LookupError, UnicodeError, ValueError):
             text = raw.decode(name, "replace")
-            # A few damaged bytes do not make it another charset.
-            if text.count("\ufffd") <= max(1, len(text) // 20):
+            # A few damaged bytes do not make it another charset, where others show that it is this one.
+            damaged = text.count("\ufffd")
+            sound = sum(c > "\x7f" for c in text) - damaged
+            if damaged <= max(1, len(text) // 20) and (sound or name == named):
                 return text
+    if sum(byte > 127 for byte in raw[:2000]) < FEW:
+        return raw.decode("cp1252", "replace")  # of so few nobody can tell
     guess = from_bytes(raw[:200_000]).best()
     with contextlib.suppress(LookupError, UnicodeError, ValueError):
         return raw.decode(guess.encoding if guess else "latin-1", "replace")

@@ -23,13 +23,14 @@ _ADDRESS = re.compile(r"[^@\s<>\"(),;:]{1,64}@[^@\s<>\"(),;:]{1,253}")
 
 def value(message: Message, name: str) -> str:
     """A header as text on one line, encoded words decoded; empty when there is none. The first one counts."""
-    raw = message.get(name)
-    return words(readable(raw)) if raw is not None else ""
+    return words(next(iter(values(message, name, most=1)), ""))
 
 
 def values(message: Message, name: str, *, most: int = 50) -> list[str]:
     """All headers of that name as they stand, not decoded."""
-    return [readable(raw) for raw in message.get_all(name, [])[:most]]
+    # As they came, not as the library shows them: it hides bytes beyond ASCII behind marks.
+    found = (readable(raw) for one, raw in message.raw_items() if one.lower() == name.lower())
+    return [text for text, _ in zip(found, range(most), strict=False)]
 
 
 def readable(raw: object) -> str:
@@ -37,7 +38,6 @@ def readable(raw: object) -> str:
     text = str(raw)
     if any("\udc80" <= c <= "\udcff" for c in text):
         return decode(text.encode("utf-8", "surrogateescape"), None)
-    # The parser of the standard library hides such bytes in an encoded word of the charset unknown-8bit.
     return text
 
 

@@ -1,6 +1,5 @@
 """A raw message to what a ticket needs of it. Pure; `reader` runs it apart, with limits."""
 
-import email
 import email.policy
 import hashlib
 import io
@@ -9,6 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.message import Message
+from email.parser import BytesFeedParser
 
 from supportdesk.text import clean, one_line
 from tickets.mail import authentication, headers, html, noise, quotes
@@ -86,7 +86,7 @@ def content_hash(raw: bytes) -> str:
 
 def _lines(raw: bytes) -> bytes:
     """The message with \\n at the end of lines, whatever system it went through."""
-    raw = raw.replace(b"\r\n", b"\n")
+    raw = raw.replace(b"\r\n", b"\n") if b"\r\n" in raw else raw
     return raw.replace(b"\r", b"\n") if b"\n" not in raw else raw
 
 
@@ -94,18 +94,23 @@ def _readable(raw: bytes) -> bytes:
     """Without what stands before the headers: byte order marks, empty lines, the line of a mailbox file."""
     if raw[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         raw = raw.decode("utf-16", "replace").encode("utf-8", "replace")
-    raw = _lines(raw.removeprefix(b"\xef\xbb\xbf")).lstrip(b"\n")
-    return (
-        raw.partition(b"\n")[2]
-        if raw[:6] in {b"From \t", b"From  "} or re.match(rb">?From \S+.*\d\d:\d\d", raw[:200])
-        else raw
-    )
+    if b"\n" not in raw[:20_000] or raw[:1] in b"\xef\r\n":
+        raw = _lines(raw.removeprefix(b"\xef\xbb\xbf")).lstrip(b"\r\n")
+    return raw.partition(b"\n")[2] if re.match(rb">?From \S+.*\d\d:\d\d", raw[:200]) else raw
+
+
+def _tree(raw: bytes) -> Message:
+    """The message with its parts. Fed in pieces: at once it takes eight times its size."""
+    parser = BytesFeedParser(policy=email.policy.compat32)
+    for at in range(0, len(raw), 1 << 16):
+        parser.feed(raw[at : at + (1 << 16)])
+    return parser.close()
 
 
 def headers_of(raw: bytes) -> Message:
     """The headers alone: quick, whatever lies below."""
-    head = _readable(raw[:500_000]).partition(b"\n\n")[0]
-    return email.message_from_bytes(head + b"\n\n", policy=email.policy.compat32)
+    head = _lines(_readable(raw[:500_000])).partition(b"\n\n")[0]
+    return _tree(head + b"\n\n")
 
 
 def sender_of(message: Message) -> tuple[str, str]:
@@ -128,7 +133,7 @@ def parse(raw: bytes, trusted: Sequence[str] = (), *, no_sender: bool = False, r
     `trusted` are the relays whose word about the sender counts; `no_sender`: the envelope named none;
     `remote`: pictures that are elsewhere stay in the HTML.
     """
-    message = email.message_from_bytes(_readable(raw), policy=email.policy.compat32)
+    message = _tree(_readable(raw))
     if no_sender:
         message["Return-Path"] = "<>"
     sender_name, sender = sender_of(message)
@@ -295,7 +300,7 @@ def _unbroken(content: bytes) -> list[Message]:
     if found is None:
         return []
     head = b'Content-Type: multipart/mixed; boundary="' + found[1].replace(b'"', b"") + b'"\n\n'
-    return headers.inner(email.message_from_bytes(head + content, policy=email.policy.compat32))
+    return headers.inner(_tree(head + content))
 
 
 def _charset(part: Message) -> str | None:
@@ -326,7 +331,7 @@ def _attached_message(part: Message) -> bytes:
         try:
             return inner.as_bytes()
         except Exception:  # what was not well-formed cannot always be written again; the raw message has it
-            return b"\n".join(f"{name}: {headers.readable(text)}".encode() for name, text in inner.items())
+            return b"\n".join(f"{name}: {headers.readable(text)}".encode() for name, text in inner.raw_items())
     return headers.content(part)
 
 

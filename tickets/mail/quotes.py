@@ -190,7 +190,7 @@ def forwarded(subject: str, text: str) -> Forwarded | None:
         return None
     about = _SUBJECT.search(head)
     # The headers end at the first empty line after the sender.
-    lines = rest[sender.end() :].split("\n")
+    lines = rest[sender.end() :].split("\n")[1:]
     start = next((number for number, line in enumerate(lines) if not line.strip(" >*")), 0)
     body = "\n".join(line.removeprefix("> ").removeprefix(">") for line in lines[start:]).strip()
     name = one_line(sender[1][: address.start()].strip(" \"'<[(*"), most=200)

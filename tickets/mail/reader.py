@@ -113,17 +113,18 @@ def _receive(pipe: IO[bytes], deadline: float | None = None) -> tuple[dict[str, 
 
 
 def _exactly(pipe: IO[bytes], size: int, deadline: float | None) -> bytes:
-    found = bytearray()
-    while len(found) < size:
+    pieces, got = [], 0
+    while got < size:
         if deadline is not None:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([pipe], [], [], left)[0]:
                 raise TimeoutError
-        piece = os.read(pipe.fileno(), min(size - len(found), 1 << 20))
+        piece = os.read(pipe.fileno(), min(size - got, 1 << 20))
         if not piece:
             raise EOFError
-        found += piece
-    return bytes(found)
+        pieces.append(piece)
+        got += len(piece)
+    return b"".join(pieces)
 
 
 def _mail(facts: dict[str, Any], contents: list[bytes]) -> parsing.Mail:
