@@ -119,7 +119,7 @@ def _pages(sizes: list[int], rounds: int) -> None:
         print(f"{name:28}{cells}" + (f"{last / first:>8.2f}" if len(sizes) > 1 else ""))
 
 
-def main() -> int:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--data", type=Path, help="keep the bench database in this folder")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -146,45 +146,97 @@ def main() -> int:
     torture.add_argument("--seconds", type=float, default=300)
     torture.add_argument("--seed", type=int, default=1)
     torture.add_argument("--keep-dead", type=int, default=0, help="workers that stay dead once they were killed")
-    options = parser.parse_args()
-    with database(options.data) as servers_:
-        _django(options.data)
-        if options.command == "load":
-            _load(options.tickets)
-        elif options.command == "sla":
-            from bench import sla as clocks
+    mail = commands.add_parser("mail", help="mixed mail into tickets: how many a second, and whether memory stays")
+    mail.add_argument("--messages", type=int, default=500)
+    mail.add_argument("--many", type=int, default=0, help="so many more, to see whether memory stays flat")
+    mailstorm = commands.add_parser(
+        "mailtorture", help="mail by SMTP and IMAP while everything is killed and restarted"
+    )
+    mailstorm.add_argument("--messages", type=int, default=1000)
+    mailstorm.add_argument("--kills", type=int, default=50)
+    mailstorm.add_argument("--seed", type=int, default=1)
+    fuzz = commands.add_parser("mailfuzz", help="mutated messages through the parser and into the database")
+    fuzz.add_argument("--cases", type=int, default=20_000)
+    fuzz.add_argument("--seed", type=int, default=1)
+    fuzz.add_argument("--samples", type=Path, help="a folder of .eml files to mutate, beside the built-in ones")
+    return parser
 
-            clocks.run(options.clocks, options.due, options.rounds)
-        elif options.command == "api":
-            from bench import api as rest
 
-            row = rest.run(clients=options.clients, seconds=options.seconds)
-            print(f"{row['created']:,} tickets by {options.clients} clients: {row['rate']:.0f} a second", end="; ")
-            print(f"median {row['median']:.1f} ms, p95 {row['p95']:.1f} ms")
-        elif options.command == "runs":
-            from bench import runs as runbook_runs
+def _sla(options: argparse.Namespace, started: Started) -> int:
+    from bench import sla as clocks
 
-            runbook_runs.run(rounds=options.rounds, short=options.short, stored=options.stored)
-        elif options.command == "torture":
-            from bench import torture as tormentor
-
-            report = tormentor.run(
-                runs=options.runs,
-                seconds=options.seconds,
-                seed=options.seed,
-                keep_dead=options.keep_dead,
-                restart_redis=servers_.again("redis"),
-                restart_postgres=servers_.again("postgres"),
-            )
-            print(
-                f"{options.runs} runs, {report.seconds:.0f} s: {report.kills} kills, {report.restarts} restarts, {report.cancels} cancels"
-            )
-            print(f"states: {report.states}")
-            print("\n".join(report.problems) or "no problem was found")
-            return 1 if report.problems else 0
-        else:
-            _pages([int(size) for size in options.sizes.split(",")], options.rounds)
+    clocks.run(options.clocks, options.due, options.rounds)
     return 0
+
+
+def _api(options: argparse.Namespace, started: Started) -> int:
+    from bench import api as rest
+
+    row = rest.run(clients=options.clients, seconds=options.seconds)
+    print(f"{row['created']:,} tickets by {options.clients} clients: {row['rate']:.0f} a second", end="; ")
+    print(f"median {row['median']:.1f} ms, p95 {row['p95']:.1f} ms")
+    return 0
+
+
+def _runs(options: argparse.Namespace, started: Started) -> int:
+    from bench import runs as runbook_runs
+
+    runbook_runs.run(rounds=options.rounds, short=options.short, stored=options.stored)
+    return 0
+
+
+def _torture(options: argparse.Namespace, started: Started) -> int:
+    from bench import torture as tormentor
+
+    report = tormentor.run(
+        runs=options.runs, seconds=options.seconds, seed=options.seed, keep_dead=options.keep_dead,
+        restart_redis=started.again("redis"), restart_postgres=started.again("postgres"),
+    )  # fmt: skip
+    did = f"{report.kills} kills, {report.restarts} restarts, {report.cancels} cancels"
+    print(f"{options.runs} runs, {report.seconds:.0f} s: {did}\nstates: {report.states}")
+    return _judged(report.problems)
+
+
+def _mail(options: argparse.Namespace, started: Started) -> int:
+    from bench import mail
+
+    mail.run(messages=options.messages, many=options.many)
+    return 0
+
+
+def _mailtorture(options: argparse.Namespace, started: Started) -> int:
+    from bench import mailtorture
+
+    report = mailtorture.run(
+        messages=options.messages, kills=options.kills, seed=options.seed,
+        restart_redis=started.again("redis"), restart_postgres=started.again("postgres"),
+    )  # fmt: skip
+    print(
+        f"{options.messages} messages, {report.seconds:.0f} s: {report.kills} kills, {report.restarts} restarts, {report.copies} copies came twice"
+    )
+    return _judged(report.problems)
+
+
+def _mailfuzz(options: argparse.Namespace, started: Started) -> int:
+    from bench import mailfuzz
+
+    return _judged(mailfuzz.run(cases=options.cases, seed=options.seed, samples=options.samples))
+
+
+def _judged(problems: list[str]) -> int:
+    print("\n".join(problems) or "no problem was found")
+    return 1 if problems else 0
+
+
+def main() -> int:
+    options = _parser().parse_args()
+    commands: dict[str, Callable[[argparse.Namespace, Started], Any]] = {
+        "load": lambda given, _: _load(given.tickets), "pages": lambda given, _: _pages([int(size) for size in given.sizes.split(",")], given.rounds),
+        "sla": _sla, "api": _api, "runs": _runs, "torture": _torture, "mail": _mail, "mailtorture": _mailtorture, "mailfuzz": _mailfuzz,
+    }  # fmt: skip
+    with database(options.data) as started:
+        _django(options.data)
+        return commands[options.command](options, started) or 0
 
 
 if __name__ == "__main__":

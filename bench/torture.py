@@ -45,14 +45,15 @@ class Report:
 class Workers:
     """Celery workers under names of their own; each can be killed with all its processes."""
 
-    def __init__(self, names: list[str], env: dict[str, str]) -> None:
-        self.env, self.processes = env, {name: self._begin(name, env) for name in names}
+    def __init__(self, names: list[str], env: dict[str, str], queues: str = "runbooks", slots: int = 3) -> None:
+        self.queues, self.slots, self.env = queues, slots, env
+        self.processes = {name: self._begin(name, env) for name in names}
 
     def _begin(self, name: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "celery", "--app", "supportdesk", "--quiet", "worker", "--queues", "runbooks"]
+        command = [sys.executable, "-m", "celery", "--app", "supportdesk", "--quiet", "worker", "--queues", self.queues]
         more = [
             "--concurrency",
-            "3",
+            str(self.slots),
             "--hostname",
             f"{name}@bench",
             "--without-gossip",

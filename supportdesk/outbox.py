@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -63,10 +63,23 @@ def handler(name: str) -> Callable[[Callable[[int], None]], Callable[[int], None
     return register
 
 
-def put(name: str, object_id: int, *, key: str) -> OutboxItem:
-    """Add a row to the open transaction; a key already there is the same row, not a second delivery."""
-    item, created = OutboxItem.objects.get_or_create(key=key, defaults={"handler": name, "object_id": object_id})
-    if created:
+def put(name: str, object_id: int, *, key: str, at_once: bool = True) -> OutboxItem:
+    """Add a row to the open transaction; a key already there is the same row, not a second delivery.
+
+    What need not be `at_once` is left to the next sweep, some seconds later: ringing costs as much as a statement.
+    """
+    item = OutboxItem(handler=name, object_id=object_id, key=key, created_at=timezone.now())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO supportdesk_outboxitem (handler, object_id, key, created_at, next_attempt_at, attempts, last_error)"
+            " VALUES (%s, %s, %s, %s, %s, 0, '') ON CONFLICT (key) DO NOTHING RETURNING id",
+            [name, object_id, key, item.created_at, item.next_attempt_at],
+        )
+        made = cursor.fetchone()
+    if made is None:
+        return OutboxItem.objects.get(key=key)
+    item.pk = made[0]
+    if at_once:
         ring_on_commit("supportdesk.deliver", item.pk)
     return item
 

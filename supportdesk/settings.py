@@ -412,7 +412,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expires": 20},
     },
     "Mail received and not yet applied": {
-        "task": "tickets.sweep_mail",
+        "task": "tickets.apply_mail",
         "schedule": 10.0,
         "options": {"expires": 30},
     },

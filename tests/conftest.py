@@ -46,6 +46,7 @@ def _no_doorbell(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
     if "e2e" not in request.keywords:
         for module in ("supportdesk.doorbell", "runbooks.engine.reaper", "runbooks.fleet"):
             monkeypatch.setattr(f"{module}.ring", lambda *args, **kwargs: True)
+        monkeypatch.setattr("supportdesk.doorbell.ring_once", lambda *args, **kwargs: None)
 
 
 @pytest.fixture

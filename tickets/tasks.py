@@ -11,7 +11,6 @@ __all__ = [
     "outgoing",
     "run_job",
     "sweep_jobs",
-    "sweep_mail",
     "sweep_moments",
     "sweep_retention",
     "sweep_rules",
@@ -41,13 +40,8 @@ def sweep_retention() -> None:
 
 
 @shared_task(name="tickets.apply_mail")
-def apply_mail(inbound_id: int) -> None:
-    incoming.apply(inbound_id)
-
-
-@shared_task(name="tickets.sweep_mail")
-def sweep_mail() -> None:
-    incoming.sweep()
+def apply_mail() -> None:
+    incoming.drain()
 
 
 @shared_task(name="tickets.run_job")

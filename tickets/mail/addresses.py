@@ -68,8 +68,12 @@ def number_in_subject(subject: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def base_of(address: str) -> str:
+    """An address in lower case, without what a reply address adds to it."""
+    local, _, domain = address.strip().lower().rpartition("@")
+    return f"{local.partition('+')[0]}@{domain}"
+
+
 def mailbox_of(address: str) -> Mailbox | None:
     """The active mailbox of an address, with or without what a reply address adds to it."""
-    local, _, domain = address.strip().lower().rpartition("@")
-    base = f"{local.partition('+')[0]}@{domain}"
-    return Mailbox.objects.select_related("tier").filter(address__iexact=base, active=True).first()
+    return Mailbox.objects.select_related("tier").filter(address__iexact=base_of(address), active=True).first()

@@ -7,18 +7,18 @@ any process; the lock and the state make it happen once.
 import hashlib
 import logging
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from staff.models import User
-from supportdesk import events
-from supportdesk.doorbell import ring_on_commit
+from supportdesk import doorbell, events
 from supportdesk.errors import Conflict, DeskError, Invalid, NotFound
 from supportdesk.text import clean, one_line
 from tickets import actions
@@ -45,6 +45,8 @@ from tickets.recipe import Recipe
 log = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 5
+BELL = "mail"  # one ring a worker: what it costs to ring is what it costs to apply a mail
+CLAIM = timedelta(seconds=90)  # longer than reading and applying one may take
 STORM, STORM_TIME = (
     5,
     timedelta(minutes=10),
@@ -83,7 +85,7 @@ def store(raw: bytes, *, mailbox: Mailbox, envelope: Envelope | None = None) -> 
     try:
         with transaction.atomic():
             inbound = InboundEmail.objects.create(raw=raw, **facts)
-            ring_on_commit("tickets.apply_mail", inbound.pk)
+            transaction.on_commit(lambda: doorbell.ring_once("tickets.apply_mail", BELL))
             return inbound
     except IntegrityError:
         first = InboundEmail.objects.exclude(state=InboundState.DUPLICATE).get(content_hash=facts["content_hash"])
@@ -107,13 +109,16 @@ def apply(inbound_id: int) -> Outcome:
 
     A message that cannot be read becomes a ticket with the raw mail attached, and needs a look.
     """
-    inbound = InboundEmail.objects.get(pk=inbound_id)
-    if inbound.state != InboundState.STORED:
-        return _said(inbound)
-    mail, error = _read(inbound)
+    facts = ("state", "raw", "via", "envelope_from")
+    state, raw, via, envelope_from = InboundEmail.objects.values_list(*facts).get(pk=inbound_id)
+    if state != InboundState.STORED:
+        return _said(InboundEmail.objects.get(pk=inbound_id))
+    raw = bytes(raw)
+    mail, error = _read(raw, no_sender=via in {Via.SMTP, Via.LMTP} and not envelope_from)
     with transaction.atomic():
-        # Without joins: what another process did while this one waited must be seen whole.
-        inbound = InboundEmail.objects.select_for_update().get(pk=inbound_id)
+        # Without the ticket: what another process did while this one waited must be seen whole.
+        locked = InboundEmail.objects.select_for_update(of=("self",)).select_related("mailbox__tier")
+        inbound = locked.defer("raw").get(pk=inbound_id)
         if inbound.state != InboundState.STORED:
             return _said(inbound)
         inbound.attempts += 1
@@ -125,19 +130,57 @@ def apply(inbound_id: int) -> Outcome:
         except DatabaseError as failure:
             if inbound.attempts < MOST_ATTEMPTS and not isinstance(failure, IntegrityError):
                 raise
-            _keep_unread(inbound, failure)
+            _keep_unread(inbound, raw, failure)
         except Exception as failure:
             log.warning("mail %s needs a look: %s", inbound.pk, failure)
-            _keep_unread(inbound, failure)
+            _keep_unread(inbound, raw, failure)
         inbound.applied_at = timezone.now()
-        inbound.save()
+        inbound.save(update_fields=_KEPT)
     return _said(inbound)
 
 
-def _read(inbound: InboundEmail) -> tuple[parsing.Mail | None, Exception | None]:
+# What applying a mail writes on its row; never the raw bytes again.
+_KEPT = [
+    "state", "outcome", "ticket", "message", "error", "attempts", "applied_at", "rfc_id", "sender", "subject", "checks", "protection", "language",
+    "unverified", "spam", "perhaps", "likeness", "rules",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the desk knows of a mail before it decides: asked in one statement, since every mail asks."""
+
+    from_staff: bool  # its sender is the address of one of us
+    dead: bool  # mail to the sender came back
+    rules: bool  # there are rules on mail
+    own: frozenset[str]  # those of its addresses that are active mailboxes, without what reply addresses add
+    alike: list[int]  # tickets of the newest mails of the same likeness within the time of a storm
+
+    @classmethod
+    def of(cls, mail: parsing.Mail, likeness: str) -> "Facts":
+        """Ask the database about sender, addresses and likeness."""
+        named = sorted({addresses.base_of(one) for one in [mail.sender, *mail.copies]})
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT EXISTS (SELECT FROM staff_user WHERE lower(email) = %s AND is_active),"
+                " EXISTS (SELECT FROM tickets_mailaddress WHERE address = %s AND bounced_at IS NOT NULL),"
+                " EXISTS (SELECT FROM tickets_mailrule WHERE active),"
+                " ARRAY (SELECT lower(address) FROM tickets_mailbox WHERE active AND lower(address) = ANY(%s)),"
+                " ARRAY (SELECT ticket_id FROM tickets_inboundemail WHERE likeness = %s AND received_at > %s"
+                " AND ticket_id IS NOT NULL ORDER BY id DESC LIMIT %s)",
+                [mail.sender, mail.sender, named, likeness, timezone.now() - STORM_TIME, STORM],
+            )
+            staff, dead, rules, own, alike = cursor.fetchone()
+        return cls(staff, dead, rules, frozenset(own), list(alike))
+
+    def is_own(self, address: str) -> bool:
+        """Whether an address is one of the desk's, with or without what a reply address adds to it."""
+        return addresses.base_of(address) in self.own
+
+
+def _read(raw: bytes, *, no_sender: bool) -> tuple[parsing.Mail | None, Exception | None]:
     try:
-        no_sender = inbound.via in {Via.SMTP, Via.LMTP} and not inbound.envelope_from
-        return reader.read(bytes(inbound.raw), settings.MAIL_TRUSTED_RELAYS, no_sender=no_sender), None
+        return reader.read(raw, settings.MAIL_TRUSTED_RELAYS, no_sender=no_sender), None
     except (reader.TooMuch, ValueError) as error:
         return None, error
 
@@ -165,18 +208,22 @@ def _apply(inbound: InboundEmail, mail: parsing.Mail) -> None:
     if mail.bounce is not None and bounces.note(inbound, mail.bounce):
         inbound.outcome = "bounce"
         return
-    if not mail.automatic:
-        bounces.heard_from(mail.sender)
-    verdict = sorting.judge(mail, inbound.mailbox, MailRule.objects.filter(active=True).select_related("tier"))
-    inbound.rules = [rule.pk for rule in verdict.rules]
-    MailRule.objects.filter(pk__in=inbound.rules).update(matched=F("matched") + 1)
-    inbound.spam = verdict.spam or mail.spam
     inbound.likeness = _likeness(mail)
+    facts = Facts.of(mail, inbound.likeness)
+    if facts.dead and not mail.automatic:
+        bounces.heard_from(mail.sender)
+    rules = MailRule.objects.filter(active=True).select_related("tier") if facts.rules else []
+    verdict = sorting.judge(mail, inbound.mailbox, rules)
+    if verdict.rules:
+        inbound.rules = [rule.pk for rule in verdict.rules]
+        MailRule.objects.filter(pk__in=inbound.rules).update(matched=F("matched") + 1)
+    inbound.spam = verdict.spam or mail.spam
+    inbound.unverified = facts.from_staff
     found = _whose(mail, inbound)
     if found is not None and not (inbound.spam and found.staff is None):
-        _add(inbound, mail, found)
+        _add(inbound, mail, found, facts)
     else:
-        _open(inbound, mail, verdict)
+        _open(inbound, mail, verdict, facts)
 
 
 # ---------------------------------------------------------------------------------- whose ticket
@@ -190,8 +237,6 @@ class Found:
 
 def _whose(mail: parsing.Mail, inbound: InboundEmail) -> Found | None:
     """By signed reply address, our own Message-IDs, a known foreign one, then [#1042] of a participant."""
-    people = User.objects.filter(is_active=True, email=mail.sender)
-    inbound.unverified = people.exists()
     for address in [*mail.recipients, *inbound.envelope_to]:
         if (signed := addresses.participant_of_reply_address(address)) is not None:
             ticket, person = signed
@@ -229,7 +274,7 @@ def _takes_part(sender: str, ticket: Ticket, mailbox: Mailbox) -> bool:
 
 
 # ----------------------------------------------------------------------------- what it becomes
-def _add(inbound: InboundEmail, mail: parsing.Mail, found: Found) -> None:
+def _add(inbound: InboundEmail, mail: parsing.Mail, found: Found, facts: Facts) -> None:
     if found.staff is not None and not mail.automatic:
         _from_staff(inbound, mail, found.ticket, found.staff)
         return
@@ -240,11 +285,11 @@ def _add(inbound: InboundEmail, mail: parsing.Mail, found: Found) -> None:
         html=mail.fresh_html,
         quoted=mail.quoted,
         message_id=mail.message_id,
-        automatic=mail.automatic or _is_own(mail.sender),
+        automatic=mail.automatic or facts.is_own(mail.sender),
         subject=mail.subject,
         files=_files(mail),
         reopen_days=inbound.mailbox.reopen_days,
-        copies=_copies(mail, inbound.mailbox),
+        copies=_copies(mail, inbound.mailbox, facts),
     )
     moved = inbound.ticket.pk != found.ticket.pk and inbound.ticket.pk != found.ticket.merged_into_id
     inbound.outcome = (
@@ -274,8 +319,8 @@ def _heir(ticket: Ticket) -> Ticket:
     return ticket
 
 
-def _open(inbound: InboundEmail, mail: parsing.Mail, verdict: sorting.Verdict) -> None:
-    if (alike := _storm(inbound)) is not None:
+def _open(inbound: InboundEmail, mail: parsing.Mail, verdict: sorting.Verdict, facts: Facts) -> None:
+    if (alike := _storm(facts)) is not None:
         inbound.ticket, inbound.message = actions.receive(
             ticket_id=alike.pk, requester=find_requester(mail.sender, mail.sender_name), text=mail.fresh or mail.text or "(no text)",
             quoted=mail.quoted, message_id=mail.message_id, automatic=True, subject=mail.subject, files=_files(mail),
@@ -284,7 +329,7 @@ def _open(inbound: InboundEmail, mail: parsing.Mail, verdict: sorting.Verdict) -
         inbound.outcome = "auto_reply" if mail.auto_reply else "ticket"
         return
     inner = mail.forwarded if inbound.unverified else None  # forwarded by one of us: it is the original sender who asks
-    automatic = mail.automatic or _is_own(mail.sender)
+    automatic = mail.automatic or facts.is_own(mail.sender)
     ticket, message = actions.open_ticket(
         by=None,
         requester_email=inner.sender if inner else mail.sender,
@@ -298,7 +343,7 @@ def _open(inbound: InboundEmail, mail: parsing.Mail, verdict: sorting.Verdict) -
         priority=Priority(inbound.mailbox.priority),
         channel=Channel.EMAIL,
         files=_files(mail),
-        cc=_copies(mail, inbound.mailbox),
+        cc=_copies(mail, inbound.mailbox, facts),
         spam=inbound.spam,
     )
     inbound.ticket, inbound.message = ticket, message
@@ -312,7 +357,7 @@ def _open(inbound: InboundEmail, mail: parsing.Mail, verdict: sorting.Verdict) -
     for recipe in verdict.recipes:
         _follow(ticket, recipe)
     if not (mail.unanswerable or automatic or inbound.spam or inner or inbound.unverified):
-        outgoing.acknowledge(ticket, message, inbound.mailbox, mail.language)
+        outgoing.acknowledge(ticket, message)
 
 
 def _follow(ticket: Ticket, recipe: object) -> None:
@@ -328,15 +373,11 @@ def _follow(ticket: Ticket, recipe: object) -> None:
         log.warning("a rule on mail could not be followed on ticket %s: %s", ticket.number, refused)
 
 
-def _is_own(address: str) -> bool:
-    return addresses.mailbox_of(address) is not None
-
-
-def _copies(mail: parsing.Mail, mailbox: Mailbox) -> list[str]:
+def _copies(mail: parsing.Mail, mailbox: Mailbox, facts: Facts) -> list[str]:
     """Who else it went to, without the desk's own addresses."""
     if not mailbox.keeps_copies or mail.automatic:
         return []
-    found = [one for one in mail.copies if one != mail.sender and not _is_own(one) and "+t" not in one]
+    found = [one for one in mail.copies if one != mail.sender and not facts.is_own(one) and "+t" not in one]
     kept = []
     for one in found[: values.MOST_COPIES]:
         try:
@@ -356,22 +397,17 @@ def _likeness(mail: parsing.Mail) -> str:
     return hashlib.sha256(f"{mail.sender}\n{subject}".encode()).hexdigest()[:40]
 
 
-def _storm(inbound: InboundEmail) -> Ticket | None:
+def _storm(facts: Facts) -> Ticket | None:
     """The open ticket of the newest alike mail, when many came in a short time."""
-    since = timezone.now() - STORM_TIME
-    alike = InboundEmail.objects.filter(likeness=inbound.likeness, received_at__gt=since, ticket__isnull=False)
-    newest = list(alike.exclude(pk=inbound.pk).order_by("-id").values_list("ticket", flat=True)[:STORM])
-    if len(newest) < STORM:
+    if len(facts.alike) < STORM:
         return None
-    return (
-        Ticket.objects.filter(pk=newest[0], spam_at=None).exclude(status__in=[Status.RESOLVED, Status.CLOSED]).first()
-    )
+    last = Ticket.objects.filter(pk=facts.alike[0], spam_at=None)
+    return last.exclude(status__in=[Status.RESOLVED, Status.CLOSED]).first()
 
 
 # --------------------------------------------------------------------------- what needs a look
-def _keep_unread(inbound: InboundEmail, error: Exception) -> None:
+def _keep_unread(inbound: InboundEmail, raw: bytes, error: Exception) -> None:
     """Open a ticket with what can be read and the raw mail, so that a person reads it."""
-    raw = bytes(inbound.raw)
     words = str(error) if isinstance(error, reader.TooMuch | DeskError) else f"{type(error).__name__}: {error}"
     inbound.state, inbound.error, inbound.outcome = InboundState.FAILED, words[:2000], "ticket"
     try:
@@ -406,7 +442,7 @@ def retry(*, inbound_id: int, by: User) -> Outcome:
         raise NotFound("There is no such mail.")
     if inbound.state == InboundState.STORED:
         return apply(inbound_id)
-    mail, error = _read(inbound)
+    mail, error = _read(bytes(inbound.raw), no_sender=False)
     if mail is None:
         raise Conflict(f"It still cannot be read: {error}")
     with transaction.atomic():
@@ -428,15 +464,16 @@ def dismiss(*, inbound_id: int, by: User) -> None:
     InboundEmail.objects.filter(pk=inbound_id, state=InboundState.FAILED).update(state=InboundState.APPLIED)
 
 
-def sweep(*, limit: int = 200) -> int:
-    """Apply what was stored and never rung for, oldest first; one bad message delays no other."""
-    ids = (
-        InboundEmail.objects.filter(state=InboundState.STORED)
-        .order_by("received_at")
-        .values_list("pk", flat=True)[:limit]
-    )
-    done = 0
-    for inbound_id in list(ids):
+def drain(*, seconds: float = 60.0) -> int:
+    """Apply what was stored and nobody works on, oldest first, until nothing is left; how many there were.
+
+    Several at once share the work, each message under a claim: what breaks one, or holds it up, delays no other.
+    """
+    doorbell.heard(BELL)  # before looking: whoever stores from now on rings again
+    until, done = time.monotonic() + seconds, 0
+    while time.monotonic() < until and (inbound_id := _claim()) is not None:
+        if done == 0 and InboundEmail.objects.filter(state=InboundState.STORED, claimed_at=None).exists():
+            doorbell.ring_once("tickets.apply_mail", BELL)  # there is more: another slot may help
         try:
             apply(inbound_id)
             done += 1
@@ -444,3 +481,16 @@ def sweep(*, limit: int = 200) -> int:
             InboundEmail.objects.filter(pk=inbound_id).update(attempts=F("attempts") + 1)
             log.exception("mail %s is tried again later", inbound_id)
     return done
+
+
+def _claim() -> int | None:
+    """Take the oldest stored mail that nobody works on; whoever died over one loses it after a while."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE tickets_inboundemail SET claimed_at = now() WHERE id = (SELECT id FROM tickets_inboundemail"
+            " WHERE state = 'stored' AND (claimed_at IS NULL OR claimed_at < now() - make_interval(secs => %s)) ORDER BY received_at"
+            " LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
+            [CLAIM.total_seconds()],
+        )
+        found = cursor.fetchone()
+    return found[0] if found else None

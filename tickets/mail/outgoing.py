@@ -1,5 +1,6 @@
 """Replies and letters leave as mail: queued in the transaction that decides it, sent by the outbox."""
 
+import secrets
 import smtplib
 from datetime import timedelta
 from typing import Any
@@ -13,11 +14,12 @@ from anymail.exceptions import (
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.db import connection, transaction
+from django.db.models import Count, Q
 from django.utils import timezone
 from django.utils.html import escape
 
 from staff import actions as staff
-from staff.models import Notification, User
+from staff.models import AUTOMATION, Notification, User
 from supportdesk import crypto, outbox
 from supportdesk.errors import Conflict
 from supportdesk.text import markdown
@@ -142,44 +144,50 @@ def write(
 ) -> Letter:  # fmt: skip
     """Put a letter of the desk into the outbox, in the open transaction."""
     letter = Letter.objects.create(
-        ticket=ticket, kind=kind, to=to, subject=subject[:320], text=text, sender=sender, reply_to=reply_to, in_reply_to=in_reply_to
+        ticket=ticket, kind=kind, to=to, subject=subject[:320], text=text, sender=sender, reply_to=reply_to, in_reply_to=in_reply_to,
+        rfc_id=addresses.new_message_id(ticket.number, secrets.randbits(59), letter=True),
     )  # fmt: skip
-    letter.rfc_id = addresses.new_message_id(ticket.number, letter.pk, letter=True)
-    letter.save(update_fields=["rfc_id"])
     outbox.put("tickets.send_letter", letter.pk, key=key)
     return letter
 
 
-def acknowledge(ticket: Ticket, message: Message, mailbox: Mailbox, language: str) -> Letter | None:
-    """Tell the sender of a new ticket's mail that it has arrived, unless that might go round in a circle."""
-    return _of_template(
-        LetterKind.RECEIVED, ticket, mailbox, language or mailbox.language, key=f"received:{ticket.pk}", in_reply_to=message.rfc_id
-    )  # fmt: skip
+def acknowledge(ticket: Ticket, message: Message) -> None:
+    """Have the sender of a new ticket's mail told that it has arrived. The caller knows that it is no machine's, nor ours."""
+    outbox.put("tickets.send_received", message.pk, key=f"received:{ticket.pk}", at_once=False)
+
+
+@outbox.handler("tickets.send_received")
+@transaction.atomic
+def send_received(message_id: int) -> None:
+    """Write and send that answer, where the template is in use and the address has not had enough."""
+    mails = InboundEmail.objects.filter(message=message_id).select_related("mailbox", "ticket__requester", "message")
+    mail = mails.defer("raw").first()
+    if mail is None or mail.ticket is None or mail.message is None:
+        return  # erased meanwhile
+    ticket, mailbox = mail.ticket, mail.mailbox
+    words = wording.wording(LetterKind.RECEIVED, mailbox, mail.language or mailbox.language)
+    if words.active and not _is_nobody(ticket.requester.email):
+        _of_template(
+            LetterKind.RECEIVED, words, ticket, mailbox, key=f"received:{ticket.pk}:letter", in_reply_to=mail.message.rfc_id
+        )  # fmt: skip
 
 
 def tell_resolved(ticket: Ticket) -> Letter | None:
     """Tell who wrote by mail that their ticket is resolved, where no reply says so."""
-    mailbox = mailbox_for(ticket)
-    newest = (
-        ticket.messages.exclude(rfc_id="")
-        .exclude(kind=MessageKind.NOTE)
-        .order_by("-id")
-        .values_list("rfc_id", flat=True)
-        .first()
-    )
-    return _of_template(
-        LetterKind.RESOLVED, ticket, mailbox, _language(ticket, mailbox), key=f"resolved:{ticket.pk}:{ticket.version}",
-        in_reply_to=newest or "",
-    )  # fmt: skip
+    mailbox, to = mailbox_for(ticket), ticket.requester.email
+    words = wording.wording(LetterKind.RESOLVED, mailbox, _language(ticket, mailbox))
+    if not words.active or _is_nobody(to) or addresses.mailbox_of(to) or _does_not_arrive(to):
+        return None
+    public = ticket.messages.exclude(rfc_id="").exclude(kind=MessageKind.NOTE).order_by("-id")
+    newest = public.values_list("rfc_id", flat=True).first() or ""
+    key = f"resolved:{ticket.pk}:{ticket.version}"
+    return _of_template(LetterKind.RESOLVED, words, ticket, mailbox, key=key, in_reply_to=newest)
 
 
 def _of_template(
-    kind: str, ticket: Ticket, mailbox: Mailbox | None, language: str, *, key: str, in_reply_to: str
+    kind: str, words: wording.Wording, ticket: Ticket, mailbox: Mailbox | None, *, key: str, in_reply_to: str
 ) -> Letter | None:
     to = ticket.requester.email
-    words = wording.wording(kind, mailbox, language)
-    if not words.active or _is_nobody(to) or addresses.mailbox_of(to) or _does_not_arrive(to):
-        return None
     if _too_many(ticket, to):
         TicketEvent.record(ticket, "Supportdesk", "mail_capped", to=to)
         return None
@@ -215,17 +223,15 @@ def _does_not_arrive(address: str) -> bool:
 
 def _too_many(ticket: Ticket, to: str) -> bool:
     """Whether automatic mail to an address, or on a ticket, has to stop for a while."""
-    now = timezone.now()
-    written = Letter.objects.exclude(kind__in=[LetterKind.NOTICE, LetterKind.PLAIN])
-    if written.filter(to=to, created_at__gt=now - timedelta(hours=1)).count() >= MOST_TO_ADDRESS:
+    hour, day = timezone.now() - timedelta(hours=1), timezone.now() - timedelta(days=1)
+    lately, today = Q(to=to, created_at__gt=hour), Q(ticket=ticket, created_at__gt=day)
+    written = Letter.objects.exclude(kind__in=[LetterKind.NOTICE, LetterKind.PLAIN]).filter(lately | today).order_by()
+    found = written.aggregate(to_address=Count("pk", filter=lately), of_ticket=Count("pk", filter=today))
+    if found["to_address"] >= MOST_TO_ADDRESS:
         return True
-    by_rules = OutboundEmail.objects.filter(
-        ticket=ticket, message__author=staff.automation(), created_at__gt=now - timedelta(days=1)
-    )
-    return (
-        written.filter(ticket=ticket, created_at__gt=now - timedelta(days=1)).count() + by_rules.count()
-        >= MOST_OF_TICKET
-    )
+    by_rules = OutboundEmail.objects.filter(today, message__author__email=AUTOMATION)
+    answered = ticket.status != Status.NEW  # on a new one nobody wrote anything yet
+    return found["of_ticket"] + (by_rules.count() if answered else 0) >= MOST_OF_TICKET
 
 
 # ------------------------------------------------------------------------------------- sending

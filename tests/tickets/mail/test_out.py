@@ -27,8 +27,9 @@ def send_all():
     """Deliver what waits; what was sent by it."""
     before = len(django_mail.outbox)
     OutboxItem.objects.filter(done_at=None).update(next_attempt_at=timezone.now())
-    for item in OutboxItem.objects.filter(done_at=None, handler__startswith="tickets.send").order_by("pk"):
-        outbox.deliver(item.pk)
+    while waiting := list(OutboxItem.objects.filter(done_at=None, handler__startswith="tickets.send").order_by("pk")):
+        for item in waiting:
+            assert outbox.deliver(item.pk), OutboxItem.objects.get(pk=item.pk).last_error
     return django_mail.outbox[before:]
 
 
@@ -245,7 +246,7 @@ def test_quoted_history_by_setting_and_html_from_the_same_source(db):
     Mailbox.objects.update(quotes_history=True)
     made = opened()
     reply_of(made)
-    sent = send_all()[-1]
+    sent = next(one for one in send_all() if "Auto-Submitted" not in one.extra_headers)
     assert "> It hangs." in sent.body
     assert '<blockquote type="cite">It hangs.' in sent.alternatives[0].content
 
@@ -305,4 +306,4 @@ def test_passing_failures_are_tried_again_and_permanent_ones_said(db, monkeypatc
 def test_the_first_mailbox_of_the_tier_is_the_sender(db):
     made = Ticket.objects.get(number=take_in(mail(), "tech").ticket)
     assert "tech@example.com" in reply_of(made).sender
-    assert incoming.sweep() == 0
+    assert incoming.drain() == 0

@@ -256,7 +256,7 @@ def test_what_breaks_the_parser_still_becomes_a_ticket_with_the_raw_mail(db, mon
 
 def test_stored_mail_that_nobody_rang_for_is_swept(db):
     incoming.store(mail().as_bytes(), mailbox=Mailbox.objects.first())
-    assert incoming.sweep() == 1
+    assert incoming.drain() == 1
     assert Ticket.objects.count() == 1
 
 

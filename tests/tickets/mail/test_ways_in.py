@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from django.db import OperationalError
 
+from bench.dovecot import wait_for_port
 from supportdesk import crypto
 from supportdesk.errors import Invalid
-from tests.tickets.mail.conftest import wait_for_port
 from tickets.mail import imap, incoming
 from tickets.models import ImapAccount, ImapLogin, InboundEmail, Mailbox, Ticket
 
@@ -73,7 +73,7 @@ def test_451_while_the_database_is_away(listener, monkeypatch):
 def test_a_mail_to_two_mailboxes_is_one_message_with_two_envelopes(listener):
     with smtplib.SMTP("127.0.0.1", listener[0]) as client:
         client.sendmail("a@b.example", ["support@example.com", "tech@example.com"], raw())
-    assert incoming.sweep() == 1
+    assert incoming.drain() == 1
     assert sorted(InboundEmail.objects.values_list("mailbox__name", "state")) == [
         ("support", "applied"),
         ("tech", "duplicate"),
@@ -180,7 +180,7 @@ def test_a_crash_between_commit_and_move_makes_one_message(account, dovecot, mon
             imap.fetch(box, account, threading.Event())
     with imap.signed_in(account) as box:
         imap.fetch(box, account, threading.Event())
-    incoming.sweep()
+    incoming.drain()
     assert (Ticket.objects.count(), InboundEmail.objects.count()) == (1, 2)
 
 
