@@ -182,3 +182,9 @@ def notify(notices: Iterable[Notification]) -> int:
 def mark_read(*, by: User) -> int:
     """Mark all notifications of the reader as read."""
     return Notification.objects.filter(user=by, read_at=None).update(read_at=timezone.now())
+
+
+@transaction.atomic
+def set_mails_wanted(*, by: User, wanted: bool) -> None:
+    """Say whether what requesters write on one's tickets comes by mail too, to be answered by mail."""
+    User.objects.filter(pk=by.pk).update(mails_wanted=wanted)

@@ -25,6 +25,15 @@ def read_all(request: DeskRequest) -> HttpResponse:
     return redirect("notifications")
 
 
+@require_POST
+def mails_wanted(request: DeskRequest) -> HttpResponse:
+    """Whether what requesters write comes by mail too."""
+    wanted = request.POST.get("wanted") == "yes"
+    actions.set_mails_wanted(by=request.user, wanted=wanted)
+    messages.success(request, "You get it by mail too." if wanted else "You get no more mail.")
+    return redirect("notifications")
+
+
 @require_GET
 def audit(request: DeskRequest) -> HttpResponse:
     """What was changed in settings, for administrators, leads and auditors."""

@@ -19,6 +19,7 @@ urlpatterns = [
     path("accounts/", include("staff.urls")),
     path("notifications/", staff.notifications, name="notifications"),
     path("notifications/read/", staff.read_all, name="read_all"),
+    path("notifications/mail/", staff.mails_wanted, name="mails_wanted"),
     path("audit/", staff.audit, name="audit"),
     path("", include("tickets.urls")),
     path("", include("runbooks.urls")),

@@ -195,6 +195,7 @@ PAGES: dict[str, tuple[str, set[str], dict[str, str], set[str]]] = {
     "tickets:job in bulk": ("/jobs/{bulk}/", {"administrator"}, {}, set()),
     "notifications": ("/notifications/", set(ROLES) - {"nobody"}, {}, set()),
     "read_all": ("/notifications/read/", set(), {}, set(ROLES) - {"nobody"}),
+    "mails_wanted": ("/notifications/mail/", set(), {}, set(ROLES) - {"nobody"}),
     "audit": ("/audit/", SETTINGS, {}, set()),
     "runbooks:pick": ("/runs/pick/{ticket}/", READERS, {}, set()),
     "tickets:outgoing": ("/mail/outgoing/", {"administrator"}, {}, set()),
