@@ -128,7 +128,7 @@ def try_imap(*, by: User, mailbox: Mailbox) -> str:
     try:
         return imap.try_out(account)
     except imap.TROUBLE as error:
-        raise Conflict(f"It does not work: {error or type(error).__name__}"[:500]) from None
+        raise Conflict(str(error or type(error).__name__)[:500]) from None
 
 
 @transaction.atomic

@@ -130,8 +130,7 @@ def sanitise(source: str, inline: set[str], *, remote: bool = False) -> str:
     """Mail as a reader may be shown it: structure, links and pictures, nothing that runs or sends.
 
     Pictures that came with the mail keep `cid:` with their Content-ID, of those in `inline`. Remote ones, which tell
-    their sender who reads when, are words only, unless a reader asks for them (`remote`). A link whose words name
-    another place says where it leads.
+    their sender who reads when, are words only, unless a reader asks for them (`remote`).
     """
 
     def attribute(tag: str, name: str, value: str) -> str | None:
@@ -150,7 +149,12 @@ def sanitise(source: str, inline: set[str], *, remote: bool = False) -> str:
         link_rel="noopener noreferrer nofollow",
         clean_content_tags={"script", "style", "title", "head", "noscript", "template", "svg", "math"},
     )
-    return _LINK.sub(_with_target, re.sub(r"<img(?![^>]*\bsrc=)[^>]*>", "", safe))
+    return re.sub(r"<img(?![^>]*\bsrc=)[^>]*>", "", safe)
+
+
+def with_targets(safe: str) -> str:
+    """Sanitised HTML whose links say where they lead, where their words do not."""
+    return _LINK.sub(_with_target, safe)
 
 
 _REMOTE = re.compile(r"<img\b(?=[^>]*\bsrc\s*=\s*[\"']?\s*(?:https?:)?//)[^>]*>", re.IGNORECASE)

@@ -1,6 +1,7 @@
 """Mail: its settings, what needs a look, what left, and the mail behind a message."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from csp.decorators import csp_update
 from django.contrib import messages
@@ -113,7 +114,13 @@ def try_fetching(request: DeskRequest, pk: int) -> HttpResponse:
 # ------------------------------------------------------------------------------ templates and rules
 @require_GET
 def templates(request: DeskRequest) -> HttpResponse:
+    """Every template; `kind`, `language` and `mailbox` lead to one, also to one that nobody wrote yet."""
     check_can_see_settings(request.user)
+    if kind := request.GET.get("kind", ""):
+        if kind not in [one.value for one in wording.KINDS]:
+            raise NotFound("There is no such template.")
+        asked = urlencode({name: request.GET.get(name, "") for name in ("language", "mailbox")})
+        return redirect(f"{reverse('tickets:mail_template', args=[kind])}?{asked}")
     context = {
         "rows": found.templates(), "languages": wording.LANGUAGES, "mailboxes": Mailbox.objects.all(), "kinds": [(k.value, k.label) for k in wording.KINDS],
         "may_edit": can_make_rules(request.user),

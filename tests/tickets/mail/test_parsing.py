@@ -258,11 +258,13 @@ def test_html_is_shown_without_what_runs_sends_or_loads(evil):
     ],
 )
 def test_a_link_says_where_it_leads(link, shown):
-    assert shown in html.sanitise(link, set())
+    assert shown in html.with_targets(html.sanitise(link, set()))
 
 
 def test_a_link_that_is_what_it_says_says_nothing_more():
-    assert "<small>" not in html.sanitise('<a href="https://www.shop.example/x">https://www.shop.example/x</a>', set())
+    assert "<small>" not in html.with_targets(
+        html.sanitise('<a href="https://www.shop.example/x">https://www.shop.example/x</a>', set())
+    )
 
 
 QUOTES = {
