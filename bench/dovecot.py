@@ -10,12 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-
-def free_port() -> int:
-    """A port of loopback that nothing listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+from supportdesk.embedded.servers import free_port
 
 
 def wait_for_port(port: int, seconds: float = 20.0) -> None:

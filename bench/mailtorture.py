@@ -18,9 +18,10 @@ from django.conf import settings
 from django.db import connections
 
 from bench import letters
-from bench.dovecot import Dovecot, free_port, program, wait_for_port
+from bench.dovecot import Dovecot, program, wait_for_port
 from bench.torture import Workers, _patience
 from supportdesk import crypto, guide
+from supportdesk.embedded.servers import free_port
 from tickets.models import ImapAccount, InboundEmail, Mailbox, Message
 
 PATIENCE = 300.0  # seconds for everything to be taken in at the end

@@ -85,9 +85,13 @@ def _check(name: str, command: list[str], env: dict[str, str]) -> int:
     return result.returncode
 
 
+# In the order of collection: the long tests with a whole desk come first, and the short ones fill the other process.
+PARALLEL = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
+
+
 def _pytest(arguments: list[str], env: dict[str, str]) -> int:
     """Two processes unless the arguments say otherwise."""
-    parallel = [] if any(a.startswith(("-n", "--pdb", "-p")) for a in arguments) else ["-n", "2", "--dist", "loadgroup"]
+    parallel = [] if any(a.startswith(("-n", "--pdb", "-p")) for a in arguments) else PARALLEL
     return subprocess.run(
         [sys.executable, "-m", "pytest", *parallel, *arguments], cwd=ROOT, env=env, check=False
     ).returncode

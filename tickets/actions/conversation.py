@@ -143,10 +143,20 @@ def receive(
         move_to_open(ticket, requester)
     wake(ticket, requester)
     clocks.requester_wrote(ticket, at=message.created_at)
-    cc = sorted({*ticket.cc, *copies} - {ticket.requester.email})[: values.MOST_COPIES]
-    Ticket.objects.filter(pk=ticket.pk).update(updated_at=timezone.now(), snippet=one_line(text), cc=cc)
+    Ticket.objects.filter(pk=ticket.pk).update(updated_at=timezone.now(), snippet=one_line(text))
+    _add_copies(ticket, requester, copies)
     outgoing.tell_staff(ticket, message)
     return ticket, message
+
+
+def _add_copies(ticket: Ticket, by: Requester, addresses: Sequence[str]) -> None:
+    """Who else a message went to gets copies from now on."""
+    was = ticket.cc
+    wanted = sorted({*was, *addresses} - {ticket.requester.email})
+    if len(wanted) > len(was) and len(wanted) <= values.MOST_COPIES:
+        ticket.cc = wanted
+        ticket.touch("cc")
+        TicketEvent.record(ticket, by, "cc", was=", ".join(was) or "nobody", to=", ".join(wanted))
 
 
 @transaction.atomic

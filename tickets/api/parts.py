@@ -131,7 +131,7 @@ class MessageViewSet(mixins.ListModelMixin, DeskViewSet):
         if getattr(self, "swagger_fake_view", False):
             return Message.objects.none()
         ticket = queries.ticket_for(self.request.user, int(self.kwargs["number"]))
-        messages = ticket.messages.select_related("author", "requester").prefetch_related("attachments")
+        messages = ticket.messages.select_related("author", "requester", "outbound").prefetch_related("attachments")
         return messages if can_read_notes(self.request.user) else messages.exclude(kind=MessageKind.NOTE)
 
     @extend_schema(request=NewMessageSerializer, responses={201: MessageSerializer}, parameters=[IDEMPOTENCY_KEY])

@@ -200,10 +200,17 @@ class MessageSerializer(serializers.ModelSerializer):
     author = serializers.SlugRelatedField(slug_field="email", read_only=True)
     requester = serializers.SlugRelatedField(slug_field="email", read_only=True)
     attachments = AttachmentSerializer(many=True, read_only=True)
+    delivery = serializers.SerializerMethodField(help_text="Of a reply that leaves by mail: queued, sent or bounced.")
 
     class Meta:
         model = Message
-        fields = ["id", "kind", "author", "requester", "text", "quoted", "automatic", "created_at", "attachments"]
+        fields = [
+            "id", "kind", "author", "requester", "text", "quoted", "automatic", "created_at", "delivery", "attachments",
+        ]  # fmt: skip
+
+    def get_delivery(self, message: Message) -> str | None:
+        outbound = getattr(message, "outbound", None)
+        return outbound.state if outbound else None
 
 
 class NewFileSerializer(serializers.Serializer):

@@ -94,9 +94,9 @@ def try_out(account: ImapAccount) -> str:
     with signed_in(account) as box:
         total, fresh = len(box.uids("ALL")), len(box.uids("UNSEEN"))
         idles = "waits for news (IDLE)" if _can_idle(box) else f"has no IDLE, so it is asked every {POLL_SECONDS:.0f} s"
-        if account.done_folder and not box.folder.exists(account.done_folder):
-            raise Invalid(f"There is no folder {account.done_folder}; make it, or leave that field empty.")
-    return f"Signed in. {account.folder} holds {total} messages, {fresh} of them unread; the server {idles}."
+        made = account.done_folder and not box.folder.exists(account.done_folder)
+    more = f" The folder {account.done_folder} will be made." if made else ""
+    return f"Signed in. {account.folder} holds {total} messages, {fresh} of them unread; the server {idles}.{more}"
 
 
 def _can_idle(box: BaseMailBox) -> bool:
@@ -189,6 +189,8 @@ class Fetcher(threading.Thread):
             return
         begun = _settings_of(account)
         with signed_in(account) as box:
+            if account.done_folder and not box.folder.exists(account.done_folder):
+                box.folder.create(account.done_folder)
             while not self.stopped.is_set():
                 fetch(box, account, self.stopped)
                 idles = _can_idle(box)

@@ -8,7 +8,8 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -46,7 +47,8 @@ log = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 5
 BELL = "mail"  # one ring a worker: what it costs to ring is what it costs to apply a mail
-CLAIM = timedelta(seconds=90)  # longer than reading and applying one may take
+LOT = 50  # how many are looked up at once
+LOCK = 7302  # of the advisory locks by which one worker at a time applies a mail
 STORM, STORM_TIME = (
     5,
     timedelta(minutes=10),
@@ -223,6 +225,7 @@ def _apply(inbound: InboundEmail, mail: parsing.Mail) -> None:
     if found is not None and not (inbound.spam and found.staff is None):
         _add(inbound, mail, found, facts)
     else:
+        inbound.perhaps = found.ticket if found else inbound.perhaps  # what a filter took for spam may be an answer
         _open(inbound, mail, verdict, facts)
 
 
@@ -356,7 +359,8 @@ def _open(inbound: InboundEmail, mail: parsing.Mail, verdict: sorting.Verdict, f
         TicketEvent.record(ticket, "Supportdesk", "perhaps", other=inbound.perhaps.number)
     for recipe in verdict.recipes:
         _follow(ticket, recipe)
-    if not (mail.unanswerable or automatic or inbound.spam or inner or inbound.unverified):
+    forged = mail.checks.get("dmarc") == "fail"  # an answer would go to whoever it pretends to be
+    if not (mail.unanswerable or automatic or inbound.spam or inner or inbound.unverified or forged):
         outgoing.acknowledge(ticket, message)
 
 
@@ -467,30 +471,45 @@ def dismiss(*, inbound_id: int, by: User) -> None:
 def drain(*, seconds: float = 60.0) -> int:
     """Apply what was stored and nobody works on, oldest first, until nothing is left; how many there were.
 
-    Several at once share the work, each message under a claim: what breaks one, or holds it up, delays no other.
+    Several at once share the work, each holding one message: what breaks one, or keeps it up, delays no other. Whoever
+    dies lets go of it with its connection.
     """
     doorbell.heard(BELL)  # before looking: whoever stores from now on rings again
     until, done = time.monotonic() + seconds, 0
-    while time.monotonic() < until and (inbound_id := _claim()) is not None:
-        if done == 0 and InboundEmail.objects.filter(state=InboundState.STORED, claimed_at=None).exists():
-            doorbell.ring_once("tickets.apply_mail", BELL)  # there is more: another slot may help
-        try:
-            apply(inbound_id)
-            done += 1
-        except Exception:
-            InboundEmail.objects.filter(pk=inbound_id).update(attempts=F("attempts") + 1)
-            log.exception("mail %s is tried again later", inbound_id)
+    broken: list[int] = []
+    while time.monotonic() < until:
+        waiting = InboundEmail.objects.filter(state=InboundState.STORED).exclude(pk__in=broken)
+        ids = list(waiting.order_by("received_at").values_list("pk", flat=True)[:LOT])
+        if len(ids) > 1 and not done:
+            doorbell.ring_once("tickets.apply_mail", BELL)  # another slot may help
+        held = 0
+        for inbound_id in ids:
+            with _held(inbound_id) as mine:
+                if not mine:
+                    continue
+                held += 1
+                try:
+                    apply(inbound_id)
+                    done += 1
+                except Exception:
+                    broken.append(inbound_id)
+                    log.exception("mail %s is tried again later", inbound_id)
+                    InboundEmail.objects.filter(pk=inbound_id).update(attempts=F("attempts") + 1)
+        if not held:
+            break
     return done
 
 
-def _claim() -> int | None:
-    """Take the oldest stored mail that nobody works on; whoever died over one loses it after a while."""
+@contextmanager
+def _held(inbound_id: int) -> Iterator[bool]:
+    """Hold a message while it is applied, unless another does: a lock of this connection, gone when that is."""
+    key = (LOCK << 40) + inbound_id
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE tickets_inboundemail SET claimed_at = now() WHERE id = (SELECT id FROM tickets_inboundemail"
-            " WHERE state = 'stored' AND (claimed_at IS NULL OR claimed_at < now() - make_interval(secs => %s)) ORDER BY received_at"
-            " LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
-            [CLAIM.total_seconds()],
-        )
-        found = cursor.fetchone()
-    return found[0] if found else None
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
+        mine = bool(cursor.fetchone()[0])
+    try:
+        yield mine
+    finally:
+        if mine:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [key])

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 MOST_RECIPIENTS = 100
 MOST_SESSIONS = 200
+MOST_BODIES = 10  # messages that are being received at once: each is in memory until it is stored
 THREADS = 4
 SILENCE = 120.0  # seconds after which a client that says nothing is left
 STOPPING = 10.0  # seconds that sessions get to end what they are sending
@@ -120,6 +121,7 @@ class Listener:
         self.servers: list[asyncio.Server] = []
         self.sessions: set[_Session] = set()
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="mail")
+        self.bodies = asyncio.Semaphore(MOST_BODIES)
 
     async def start(self) -> None:
         """Listen. Raises OSError when a port is taken, ssl.SSLError for a certificate that cannot be used."""
@@ -167,6 +169,11 @@ class _Session(SMTP):
     @property
     def is_receiving(self) -> bool:
         return self.envelope is not None and bool(self.envelope.rcpt_tos)
+
+    async def smtp_DATA(self, arg: str) -> None:
+        """Receive a message when it is this session's turn."""
+        async with self._listener.bodies:
+            await super().smtp_DATA(arg)
 
     def connection_made(self, transport: Any) -> None:
         if len(self._listener.sessions) >= MOST_SESSIONS:

@@ -115,11 +115,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='inboundemail',
-            name='claimed_at',
-            field=models.DateTimeField(blank=True, null=True),
-        ),
-        migrations.AddField(
-            model_name='inboundemail',
             name='language',
             field=models.CharField(blank=True, max_length=5),
         ),

@@ -135,8 +135,6 @@ class InboundEmail(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     received_at = models.DateTimeField(default=timezone.now)
     applied_at = models.DateTimeField(null=True, blank=True)
-    # When a worker took it to apply it.
-    claimed_at = models.DateTimeField(null=True, blank=True)
     # What was read of it.
     sender = models.CharField(max_length=254, blank=True)
     subject = models.CharField(max_length=300, blank=True)

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from bench.dovecot import Dovecot, free_port, program
+from bench.dovecot import Dovecot, program
 from supportdesk import guide
+from supportdesk.embedded.servers import free_port
 from tests.conftest import require
 from tickets.mail.listener import Listener
 

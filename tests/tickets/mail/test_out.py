@@ -59,6 +59,12 @@ def test_no_answer_to_what_must_get_none(db, headers):
     assert send_all() == []
 
 
+def test_no_answer_to_a_forged_sender(db, settings):
+    settings.MAIL_TRUSTED_RELAYS = ["mx.example.com"]
+    take_in(b"Authentication-Results: mx.example.com; dmarc=fail\n" + mail().as_bytes())
+    assert send_all() == []
+
+
 def test_automatic_mail_to_an_address_stops_after_a_few_an_hour(db):
     for n in range(outgoing.MOST_TO_ADDRESS + 3):
         opened(Subject=f"Matter {chr(65 + n)}", Message_ID=f"<{n}@x>")

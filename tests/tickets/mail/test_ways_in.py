@@ -2,6 +2,8 @@
 
 import smtplib
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from email.message import EmailMessage
@@ -13,6 +15,7 @@ from django.db import OperationalError
 from bench.dovecot import wait_for_port
 from supportdesk import crypto
 from supportdesk.errors import Invalid
+from tests.tickets.mail.conftest import listening
 from tickets.mail import imap, incoming
 from tickets.models import ImapAccount, ImapLogin, InboundEmail, Mailbox, Ticket
 
@@ -111,6 +114,20 @@ def test_lmtp_answers_for_each_recipient(listener):
     assert InboundEmail.objects.count() == 2
 
 
+def test_mail_may_come_encrypted(boxes, settings, tmp_path):
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=desk.example",
+         "-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "cert")], check=True, capture_output=True,
+    )  # fmt: skip
+    settings.MAIL_TLS_CERT, settings.MAIL_TLS_KEY = str(tmp_path / "cert"), str(tmp_path / "key")
+    trusted = ssl.create_default_context(cafile=str(tmp_path / "cert"))
+    trusted.check_hostname = False
+    with listening() as (port, _), smtplib.SMTP("127.0.0.1", port) as client:
+        client.starttls(context=trusted)
+        client.sendmail("a@b.example", ["support@example.com"], raw())
+    assert InboundEmail.objects.count() == 1
+
+
 def test_an_empty_sender_gets_no_automatic_answer(listener):
     with smtplib.SMTP("127.0.0.1", listener[0]) as client:
         client.sendmail("", ["support@example.com"], raw())
@@ -172,6 +189,13 @@ def test_mail_is_stored_then_moved(account, dovecot):
     assert (account.taken, account.message_at is not None) == (2, True)
 
 
+def test_a_folder_that_is_not_there_is_made(account, dovecot, fetching):
+    ImapAccount.objects.update(done_folder="Kept mail")
+    dovecot.put(account.user, raw())
+    wait_until(lambda: InboundEmail.objects.exists())
+    wait_until(lambda: dovecot.count(account.user) == 0)
+
+
 def test_a_crash_between_commit_and_move_makes_one_message(account, dovecot, monkeypatch):
     dovecot.put(account.user, raw())
     with monkeypatch.context() as patched, imap.signed_in(account) as box:
@@ -218,9 +242,8 @@ def test_a_wrong_password_is_said_and_the_right_one_works_without_a_restart(acco
 def test_trying_out_tells_what_was_found_or_what_is_wrong(account, dovecot):
     dovecot.put(account.user, raw())
     assert "INBOX holds 1 messages, 1 of them unread" in imap.try_out(account)
-    account.done_folder = "Nowhere"
-    with pytest.raises(Invalid, match="no folder Nowhere"):
-        imap.try_out(account)
+    account.done_folder = "Kept"
+    assert "The folder Kept will be made" in imap.try_out(account)
     account.port = 1
     with pytest.raises(OSError, match="refused"):
         imap.try_out(account)

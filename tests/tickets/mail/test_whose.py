@@ -175,6 +175,21 @@ def test_spam_is_a_closed_ticket_in_its_own_view_and_nobody_is_answered(db):
     assert (made.status, made.spam_at is not None) == (Status.CLOSED, True)
 
 
+def test_an_answer_that_a_filter_took_for_spam_says_where_it_belongs(db):
+    made = opened()
+    result = take_in(mail("Mine.", References="<a1@shop.example>", Message_ID="<2@x>", **{"X-Spam-Flag": "YES"}))
+    assert result.ticket != made.number
+    assert InboundEmail.objects.get(pk=result.inbound).perhaps == made
+
+
+def test_copies_that_come_with_an_answer_are_added_and_said(db):
+    made = opened()
+    take_in(mail("More.", References="<a1@shop.example>", Message_ID="<2@x>", Cc="kim@shop.example"))
+    made.refresh_from_db()
+    assert made.cc == ["kim@shop.example"]
+    assert made.events.get(kind="cc").data["to"] == "kim@shop.example"
+
+
 def test_a_storm_of_alike_mail_is_one_ticket_after_the_first_few(db):
     numbers = {
         take_in(
