@@ -26,7 +26,7 @@ def note(inbound: InboundEmail, bounce: Bounce) -> bool:
     failed = [one for one in known if one.lower() in bounce.recipients] or known[:1]
     for address in failed:
         mark(address, bounce)
-    if isinstance(sent, OutboundEmail) and sent.bounced_at is None:
+    if isinstance(sent, OutboundEmail) and sent.bounced_at is None and sent.to in failed:
         reason = bounce.reason or ("refused for good" if bounce.permanent else "refused for now")
         OutboundEmail.objects.filter(pk=sent.pk).update(bounced_at=timezone.now(), error=reason[:300])
         outgoing.tell_not_arrived(sent, reason)

@@ -15,7 +15,7 @@ _ALIASES = {
     "shift-jis": "cp932", "windows-31j": "cp932", "x-euc-jp": "euc_jp", "iso-2022-jp": "iso2022_jp_ext", "big5": "big5hkscs",
     "x-mac-roman": "mac_roman", "macintosh": "mac_roman", "iso-8859-8-i": "cp1255", "iso-8859-8-e": "cp1255", "logical": "cp1255",
     "iso-8859-9": "cp1254", "iso-8859-6-i": "iso8859_6", "tis-620": "cp874", "iso-8859-11": "cp874", "utf8mb4": "utf-8",
-    "unicode-1-1-utf-8": "utf-8", "unicode-1-1-utf-7": "utf-7", "x-unknown": "", "unknown-8bit": "", "unknown": "", "default": "",
+    "unicode-1-1-utf-8": "utf-8", "unicode-1-1-utf-7": "utf-7", "x-unknown": "", "unknown-8bit": "", "unknown": "", "default": "", "windows-1252": "cp1252", "cp-1252": "cp1252", "x-cp1252": "cp1252",
     "binary": "", "8bit": "",
 }  # fmt: skip
 # Codecs of Python that are not charsets: they change bytes to bytes, ask the network's names, or run on for ever.
@@ -34,6 +34,15 @@ def codec_of(charset: str | None) -> str:
         if found.name.replace("-", "_") not in _NO_CHARSETS and getattr(found, "_is_text_encoding", True):
             return name
     return ""
+
+
+_META = re.compile(rb"<meta[^>]{0,200}\bcharset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
+
+
+def of_page(raw: bytes) -> str | None:
+    """The charset that HTML names itself, where its part names none."""
+    found = _META.search(raw[:4000])
+    return found[1].decode("ascii") if found else None
 
 
 def decode(raw: bytes, charset: str | None) -> str:

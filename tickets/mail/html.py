@@ -39,6 +39,8 @@ class _Cut(HTMLParser):
         self.starts: list[int] = []
         self.words_after = False
         self.open: list[str] = []
+        self.blocks = 0  # blockquotes open within the container of a quotation
+        self.block_ended = False
         self._offsets = [0]
 
     def find(self, source: str) -> int | None:
@@ -59,6 +61,8 @@ class _Cut(HTMLParser):
         if len(self.open) < MOST_DEPTH:
             self.open.append(tag)
         given = {name: value or "" for name, value in attrs}
+        if self.inside is not None and tag == "blockquote":
+            self.blocks += 1
         cited = tag == "blockquote" and (
             given.get("type", "").lower() == "cite" or "gmail_quote" in given.get("class", "")
         )
@@ -73,6 +77,9 @@ class _Cut(HTMLParser):
                 self.inside = 0
 
     def handle_endtag(self, tag: str) -> None:
+        if tag == "blockquote" and self.blocks:
+            self.blocks -= 1
+            self.block_ended = self.blocks == 0
         if tag in self.open:
             while self.open and self.open.pop() != tag:
                 pass
@@ -81,8 +88,21 @@ class _Cut(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         silent = any(tag in _SILENT for tag in self.open[-4:])
-        if self.starts and self.inside is None and not silent and _SPACE.sub("", data).strip("-_–—"):
+        # Gmail and Yahoo put answers in line into the container too, between the blocks that it is cut into.
+        between = self.inside is not None and self.block_ended and self.blocks == 0
+        if self.starts and (self.inside is None or between) and not silent and _SPACE.sub("", data).strip("-_–—"):
             self.words_after = True
+
+
+def _tidy(source: str) -> str:
+    """Well-formed HTML with the marks that quotations are known by: what follows reads it in a time that grows with its length."""
+    marks = {"class", "id", "style", "type"}
+    kept = {tag: names | marks for tag, names in ATTRIBUTES.items()}
+    return nh3.clean(
+        source[:MOST_HTML], tags=TAGS | {"img"}, attributes={**kept, "img": {"src", "alt", "width", "height"}, "*": marks},
+        url_schemes={"http", "https", "mailto", "tel", "cid"}, link_rel=None,
+        clean_content_tags={"script", "style", "title", "head", "noscript", "template", "svg", "math"},
+    )  # fmt: skip
 
 
 def split_quotation(source: str) -> tuple[str, str]:
@@ -90,8 +110,11 @@ def split_quotation(source: str) -> tuple[str, str]:
 
     Where words stand below or between quotations (answers in line) nothing is cut: (all, "").
     """
+    if _depth(source[:MOST_HTML]) > MOST_DEPTH:
+        return source, ""
+    source = _tidy(source)
     try:
-        at = _Cut().find(source[:MOST_HTML])
+        at = _Cut().find(source)
     except (AssertionError, RecursionError, ValueError):
         return source, ""
     if at is None or not _SPACE.sub("", to_text(source[:at])):
@@ -140,9 +163,10 @@ def sanitise(source: str, inline: set[str], *, remote: bool = False) -> str:
             return value if remote and value.lower().startswith(("https://", "http://")) else None
         return value
 
+    flat = _depth(source) > MOST_DEPTH  # nobody writes so; to render it again and again would take long
     safe = nh3.clean(
         source[:MOST_HTML] if remote else _REMOTE.sub(_in_words, source[:MOST_HTML]),
-        tags=TAGS | {"img"},
+        tags={"p", "br", "a"} if flat else TAGS | {"img"},
         attributes={**ATTRIBUTES, "img": {"src", "alt", "width", "height"}},
         attribute_filter=attribute,
         url_schemes={"http", "https", "mailto", "tel", "cid"},
@@ -157,7 +181,7 @@ def with_targets(safe: str) -> str:
     return _LINK.sub(_with_target, safe)
 
 
-_REMOTE = re.compile(r"<img\b(?=[^>]*\bsrc\s*=\s*[\"']?\s*(?:https?:)?//)[^>]*>", re.IGNORECASE)
+_REMOTE = re.compile(r"<img\b(?=[^<>]{0,2000}?\bsrc\s*=\s*[\"']?\s*(?:https?:)?//)[^<>]{0,4000}>", re.IGNORECASE)
 _ALT = re.compile(r"\balt\s*=\s*(?:\"([^\"]{1,120})|'([^']{1,120}))", re.IGNORECASE)
 REMOTE_PICTURE = "[remote picture"
 
@@ -168,23 +192,22 @@ def _in_words(found: re.Match[str]) -> str:
     return f"<small>{entities.escape(f'{REMOTE_PICTURE}: {said}]' if said else f'{REMOTE_PICTURE}]')}</small>"
 
 
-_LINK = re.compile(r'<a href="([^"]*)"([^>]*)>(.*?)</a>', re.DOTALL)
+_LINK = re.compile(r'<a\b[^>]*?\bhref="([^"]*)"[^>]*>(.*?)</a>', re.DOTALL)
 _LOOKS_LIKE = re.compile(r"^(?:https?://)?((?:[a-z0-9-]{1,63}\.)+[a-z]{2,24})(?:[/:?#]\S*)?$", re.IGNORECASE)
 
 
 def _with_target(found: re.Match[str]) -> str:
     """The link, and the place behind it where its words are not that place."""
     target = entities.unescape(found[1])
-    shown = entities.unescape(re.sub(r"<[^>]*>", "", found[3])).strip()
+    shown = " ".join(entities.unescape(re.sub(r"<[^>]*>", " ", found[2])).split())
     try:
         parts = urlsplit(target)
-        host = (parts.hostname or parts.path if parts.scheme == "mailto" else parts.hostname) or ""
+        host = (parts.path if parts.scheme == "mailto" else parts.hostname) or ""
     except ValueError:
-        return found[3]
-    host = host.lower()[:120]
+        return found[2]
+    host = host.lower()[:120].removeprefix("www.")
     named = _LOOKS_LIKE.match(shown)
-    if not host or host in shown.lower() or "<img" in found[3]:
+    if not host or (named and named[1].lower().removeprefix("www.") == host) or shown.lower() == host:
         return found[0]
-    warned = named is not None and named[1].lower().removeprefix("www.") != host.removeprefix("www.")
-    words = f"leads to {host}" if warned else host
+    words = f"leads to {host}" if re.search(r"[\w-]\.[a-z]{2,}", shown, re.IGNORECASE) else host
     return f"{found[0]} <small>[{entities.escape(words)}]</small>"

@@ -2,6 +2,7 @@
 
 import imaplib
 import logging
+import re
 import ssl
 import threading
 import time
@@ -103,32 +104,60 @@ def _can_idle(box: BaseMailBox) -> bool:
     return "IDLE" in box.client.capabilities
 
 
-def fetch(box: BaseMailBox, account: ImapAccount, stopped: threading.Event) -> int:
-    """Store what is there, one message after the other, and move each once it is committed; how many there were."""
-    count = 0
-    for uid in box.uids("ALL" if account.done_folder else "UNSEEN"):
+def fetch(box: BaseMailBox, account: ImapAccount, stopped: threading.Event) -> tuple[int, str]:
+    """Store what is there, one message after the other, and move each once it is committed: (how many, what went wrong).
+
+    A message that the server does not give is named and passed over; it is tried again the next time.
+    """
+    count, trouble = 0, ""
+    for uid in _fresh(box, account):
         if stopped.is_set():
             break
-        raw = _raw(box, uid)
-        if raw is None:  # somebody else took it away meanwhile
-            continue
-        envelope = incoming.Envelope(Via.IMAP, "", [account.mailbox.address], f"{account.host} {account.folder} {uid}")
-        if raw.strip():
-            incoming.store(raw, mailbox=account.mailbox, envelope=envelope)
-        if account.done_folder:
-            box.move([uid], account.done_folder)
-        else:
-            box.flag([uid], [MailMessageFlags.SEEN], True)
-        count += 1
-        ImapAccount.objects.filter(pk=account.pk).update(message_at=Now(), taken=F("taken") + 1)
-    return count
+        try:
+            count += _take(box, account, uid)
+        except imaplib.IMAP4.abort:
+            raise
+        except (imaplib.IMAP4.error, ImapToolsError, ValueError) as error:
+            trouble = trouble or f"Message {uid} cannot be taken: {error}"[:500]
+            log.warning("mailbox %s: %s", account.pk, trouble)
+    return count, trouble
+
+
+def _fresh(box: BaseMailBox, account: ImapAccount) -> list[str]:
+    """The messages that were not taken yet. Where they stay, also those that somebody read elsewhere meanwhile."""
+    if account.done_folder:
+        return box.uids("ALL")
+    validity = box.folder.status(account.folder, ["UIDVALIDITY"])["UIDVALIDITY"]
+    unseen, every = set(box.uids("UNSEEN")), box.uids("ALL")
+    if account.uid_validity == validity:
+        fresh = [uid for uid in every if int(uid) > account.last_uid or uid in unseen]
+    else:  # the first time what was read before is not the desk's
+        fresh = [uid for uid in every if uid in unseen]
+    account.uid_validity, account.last_uid = validity, max(map(int, every), default=0)
+    return fresh
+
+
+def _take(box: BaseMailBox, account: ImapAccount, uid: str) -> int:
+    raw = _raw(box, uid)
+    if raw is None:  # somebody else took it away meanwhile
+        return 0
+    envelope = incoming.Envelope(Via.IMAP, "", [account.mailbox.address], f"{account.host} {account.folder} {uid}")
+    if raw.strip():
+        incoming.store(raw, mailbox=account.mailbox, envelope=envelope)
+    if account.done_folder:
+        box.move([uid], account.done_folder)
+    else:
+        box.flag([uid], [MailMessageFlags.SEEN], True)
+    ImapAccount.objects.filter(pk=account.pk).update(message_at=Now(), taken=F("taken") + 1)
+    return 1
 
 
 def _raw(box: BaseMailBox, uid: str) -> bytes | None:
     """The very bytes of a message, unread as before; of one that is too large its headers and a word about it."""
-    size = _fetched(box, uid, "(RFC822.SIZE)")
+    said = b" ".join(_fetched(box, uid, "(RFC822.SIZE)"))
     limit = settings.MAIL_MAX_MB * 1024 * 1024
-    found = next((int(text.split(b"RFC822.SIZE")[1].split(b")")[0]) for text in size if b"RFC822.SIZE" in text), 0)
+    size = re.search(rb"RFC822\.SIZE\s+(\d+)", said, re.IGNORECASE)
+    found = int(size[1]) if size else 0
     if found > limit:
         head = next(iter(_literals(box, uid, "(BODY.PEEK[HEADER])")), b"")
         return (
@@ -192,10 +221,15 @@ class Fetcher(threading.Thread):
             if account.done_folder and not box.folder.exists(account.done_folder):
                 box.folder.create(account.done_folder)
             while not self.stopped.is_set():
-                fetch(box, account, self.stopped)
+                _, trouble = fetch(box, account, self.stopped)
                 idles = _can_idle(box)
                 ImapAccount.objects.filter(pk=self.account_id).update(
-                    contact_at=Now(), idles=idles, error="", error_at=None
+                    contact_at=Now(),
+                    idles=idles,
+                    error=trouble,
+                    error_at=Now() if trouble else None,
+                    uid_validity=account.uid_validity,
+                    last_uid=account.last_uid,
                 )
                 if idles:
                     self._idle(box)

@@ -18,6 +18,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from staff import actions as staff
 from staff.models import User
 from supportdesk import doorbell, events
 from supportdesk.errors import Conflict, DeskError, Invalid, NotFound
@@ -232,10 +233,14 @@ def _apply(inbound: InboundEmail, mail: parsing.Mail) -> None:
 # ---------------------------------------------------------------------------------- whose ticket
 @dataclass(frozen=True)
 class Found:
-    """The ticket that a mail belongs to; `staff` when it came by the signed address of one of them, who is its sender."""
+    """The ticket that a mail belongs to; `staff` when it came by the signed address of one of them, who is its sender.
+
+    `signed`: it came by something that only somebody whom we wrote to can know.
+    """
 
     ticket: Ticket
     staff: User | None = None
+    signed: bool = False
 
 
 def _whose(mail: parsing.Mail, inbound: InboundEmail) -> Found | None:
@@ -244,25 +249,29 @@ def _whose(mail: parsing.Mail, inbound: InboundEmail) -> Found | None:
         if (signed := addresses.participant_of_reply_address(address)) is not None:
             ticket, person = signed
             if person is None:
-                return Found(ticket)
-            proven = person.email == mail.sender and mail.checks.get("dmarc") != "fail"
+                return Found(ticket, signed=True)
+            proven = person.email == mail.sender and not _is_forged(mail)
             inbound.unverified = not proven
-            return Found(ticket, person if proven else None)
+            return Found(ticket, person if proven else None, signed=True)
     for message_id in mail.references:
         if number := addresses.ticket_number_of_ours(message_id):
             ours = Ticket.objects.filter(number=number).first()
-            return Found(ours) if ours else None
+            return Found(ours, signed=True) if ours else None
     known = Message.objects.filter(rfc_id__in=mail.references[:50]).order_by("-id").select_related("ticket").first()
-    if known is not None:
+    if known is not None and not _is_forged(mail):
         return Found(known.ticket)
     number = addresses.number_in_subject(mail.subject)
     named = Ticket.objects.select_related("requester").filter(number=number).first() if number else None
-    if named is None:
-        return None
-    if _takes_part(mail.sender, named, inbound.mailbox) and not inbound.unverified:
+    believed = not (inbound.unverified or _is_forged(mail))
+    if named is not None and believed and _takes_part(mail.sender, named, inbound.mailbox):
         return Found(named)
-    inbound.perhaps = named
+    inbound.perhaps = named or (known.ticket if known else None)
     return None
+
+
+def _is_forged(mail: parsing.Mail) -> bool:
+    """Whether the trusted relay found that the domain of From did not send it."""
+    return mail.checks.get("dmarc") == "fail"
 
 
 def _takes_part(sender: str, ticket: Ticket, mailbox: Mailbox) -> bool:
@@ -292,7 +301,7 @@ def _add(inbound: InboundEmail, mail: parsing.Mail, found: Found, facts: Facts) 
         subject=mail.subject,
         files=_files(mail),
         reopen_days=inbound.mailbox.reopen_days,
-        copies=_copies(mail, inbound.mailbox, facts),
+        copies=_copies(mail, inbound.mailbox, facts) if found.signed else [],
     )
     moved = inbound.ticket.pk != found.ticket.pk and inbound.ticket.pk != found.ticket.merged_into_id
     inbound.outcome = (
@@ -331,7 +340,9 @@ def _open(inbound: InboundEmail, mail: parsing.Mail, verdict: sorting.Verdict, f
         TicketEvent.record(alike, inbound.message.who, "folded", message=inbound.message.pk)
         inbound.outcome = "auto_reply" if mail.auto_reply else "ticket"
         return
-    inner = mail.forwarded if inbound.unverified else None  # forwarded by one of us: it is the original sender who asks
+    inner = (
+        mail.forwarded if inbound.unverified and not _is_forged(mail) else None
+    )  # forwarded by one of us: it is the original sender who asks
     automatic = mail.automatic or facts.is_own(mail.sender)
     ticket, message = actions.open_ticket(
         by=None,
@@ -354,20 +365,19 @@ def _open(inbound: InboundEmail, mail: parsing.Mail, verdict: sorting.Verdict, f
     if inner:
         TicketEvent.record(ticket, mail.sender, "forwarded", of=inner.sender)
         if inner.said_above:
-            actions.keep_note(ticket=ticket, by=User.objects.get(email=mail.sender), text=inner.said_above)
+            said = f"{mail.sender} forwarded this, and wrote above it (nothing proves that it was they):\n\n{inner.said_above}"
+            actions.keep_note(ticket=ticket, by=staff.automation(), text=said)
     if inbound.perhaps is not None:
         TicketEvent.record(ticket, "Supportdesk", "perhaps", other=inbound.perhaps.number)
     for recipe in verdict.recipes:
         _follow(ticket, recipe)
-    forged = mail.checks.get("dmarc") == "fail"  # an answer would go to whoever it pretends to be
-    if not (mail.unanswerable or automatic or inbound.spam or inner or inbound.unverified or forged):
+    # To a forged sender an answer would go to whoever it pretends to be.
+    if not (mail.unanswerable or automatic or inbound.spam or inner or inbound.unverified or _is_forged(mail)):
         outgoing.acknowledge(ticket, message)
 
 
 def _follow(ticket: Ticket, recipe: object) -> None:
     """Do what a rule on mail says; what cannot be done any more is said on the ticket and stops nothing."""
-    from staff import actions as staff
-
     try:
         with transaction.atomic():
             recipes.apply(
@@ -446,7 +456,8 @@ def retry(*, inbound_id: int, by: User) -> Outcome:
         raise NotFound("There is no such mail.")
     if inbound.state == InboundState.STORED:
         return apply(inbound_id)
-    mail, error = _read(bytes(inbound.raw), no_sender=False)
+    no_sender = inbound.via in {Via.SMTP, Via.LMTP} and not inbound.envelope_from
+    mail, error = _read(bytes(inbound.raw), no_sender=no_sender)
     if mail is None:
         raise Conflict(f"It still cannot be read: {error}")
     with transaction.atomic():
@@ -455,6 +466,8 @@ def retry(*, inbound_id: int, by: User) -> Outcome:
             return _said(inbound)
         inbound.state, inbound.error = InboundState.APPLIED, ""
         inbound.rfc_id, inbound.sender, inbound.checks = mail.message_id, mail.sender, mail.checks
+        if (found := _whose(mail, inbound)) is not None and found.ticket != inbound.ticket:
+            inbound.perhaps = found.ticket  # a person merges them
         inbound.ticket, inbound.message = actions.receive(
             ticket_id=inbound.ticket.pk, requester=find_requester(mail.sender, mail.sender_name), text=mail.text or "(no text)",
             html=mail.html, message_id=mail.message_id, automatic=mail.automatic, subject=mail.subject, files=_files(mail),

@@ -25,6 +25,7 @@ MOST_SESSIONS = 200
 MOST_BODIES = 10  # messages that are being received at once: each is in memory until it is stored
 THREADS = 4
 SILENCE = 120.0  # seconds after which a client that says nothing is left
+RECEIVING = 600.0  # seconds that the body of a message may take
 STOPPING = 10.0  # seconds that sessions get to end what they are sending
 
 AWAY = "451 4.3.0 The desk cannot store mail now; try again later"
@@ -75,6 +76,11 @@ class Handler:
             return "\r\n".join(answers)
         # One answer for all: whoever is refused now is sent to again, and what was stored already is known then.
         return next((answer for answer in answers if not answer.startswith("250")), answers[0])
+
+    async def handle_exception(self, error: Exception) -> str:
+        """Whatever else goes wrong: the sender keeps the message and tries again."""
+        log.error("the mail listener broke: %s: %s", type(error).__name__, error)
+        return AWAY
 
     def _store(self, raw: bytes, sender: str, recipients: list[str], remote: str) -> list[str]:
         by_mailbox: dict[int, tuple[Mailbox, list[str]]] = {}
@@ -173,6 +179,7 @@ class _Session(SMTP):
     async def smtp_DATA(self, arg: str) -> None:
         """Receive a message when it is this session's turn."""
         async with self._listener.bodies:
+            self._reset_timeout(RECEIVING)  # for all of it; the library's own is for one command
             await super().smtp_DATA(arg)
 
     def connection_made(self, transport: Any) -> None:

@@ -9,7 +9,7 @@ from tickets.mail import headers
 _DAEMON = re.compile(
     r"^(mailer-daemon|postmaster|mail-daemon|mailerdaemon|double-bounce|bounces?)([+-][^@]*)?@", re.IGNORECASE
 )
-_NO_REPLY = re.compile(
+NO_REPLY = re.compile(
     r"^(no-?reply|do-?not-?reply|donotreply|notifications?|mailer|automated)([+-][^@]*)?@", re.IGNORECASE
 )
 # Subjects of servers and of people on holiday, in the languages that their programs speak.
@@ -19,14 +19,16 @@ _BOUNCE_SUBJECT = re.compile(
     r"|non remis|échec de (la )?remise|no se pudo entregar|onbestelbaar|mancato recapito|niedostarczon|não entregue)",
     re.IGNORECASE,
 )
+# As programs write it: at the beginning, without Re:, and nothing but it or a colon behind. A person asks about it otherwise.
 _AWAY_SUBJECT = re.compile(
-    r"^(\s*(re|aw|antw?|sv|vs|odp|rif|res)\s*:)*\s*\W*(out of (the )?office|automatic reply|auto(matic)?[ -]?(reply|response|antwort|svar)"
-    r"|autoreply|automatische (antwort|antwoord)|abwesenheit|ich bin (derzeit )?(nicht|abwesend)|réponse automatique|absence du bureau"
-    r"|respuesta automática|fuera de (la )?oficina|risposta automatica|fuori sede|afwezig|frånvaro|autosvar|fravær"
-    r"|automatická odpověď|automatyczna odpowiedź|resposta automática|自動応答|不在)",
+    r"^\s*\W*(out of (the )?office( (auto(matic)?[ -]?)?(reply|response|message))?|automatic reply|auto(matic)?[ -]?(reply|response|antwort|svar)|autoreply"
+    r"|automatische (antwort|antwoord)|abwesenheits(notiz|nachricht|meldung|assistent)?|réponse automatique( d.absence)?|absence du bureau|message d.absence"
+    r"|respuesta automática|fuera de (la )?oficina|risposta automatica|fuori sede|afwezig(heidsbericht)?|frånvaro|autosvar|automatiskt svar|automatisk svar|fravær"
+    r"|automatická odpověď|autoodpowiedź|automatyczna odpowiedź|odpowiedź automatyczna|resposta automática|автоответ|自動応答|不在)\s*([:：]|$)",
     re.IGNORECASE,
 )
 _STATUS = re.compile(r"\b([45])\.(\d{1,3})\.(\d{1,3})\b")
+_SMTP_STATUS = re.compile(r"(#|\b[45]\d\d[ -])\s?[45]\.\d{1,3}\.\d{1,3}\b")
 _SMTP_CODE = re.compile(r"\b([45]\d\d)[ -]")
 _MAIL_ADDRESS = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9.-]{1,253}\.[A-Za-z]{2,63}")
 _ORIGINAL_ID = re.compile(r"^\s*>?\s*message-id:\s*<([^<>\s]+)>", re.IGNORECASE | re.MULTILINE)
@@ -48,6 +50,8 @@ def is_automatic_answer(message: Message) -> bool:
     submitted = _token(message, "Auto-Submitted")
     if submitted.startswith("auto-replied"):
         return True
+    if message.get_content_type() == "multipart/report" and not is_report(message):
+        return True  # a read receipt (RFC 8098)
     precedence = _token(message, "Precedence")
     marks = ("X-Autoreply", "X-Autorespond", "X-AutoReply-From", "X-Mail-Autoreply", "X-Auto-Reply")
     if precedence in {"auto_reply", "auto-reply"} or any(name in message for name in marks):
@@ -56,13 +60,13 @@ def is_automatic_answer(message: Message) -> bool:
 
 
 def is_automatic(message: Message, sender: str) -> bool:
-    """Mail that a program wrote, or that goes to many: it moves nothing on a ticket."""
+    """Mail that a program wrote: it moves nothing on a ticket. What a list brings may well be a person's."""
     submitted, precedence = _token(message, "Auto-Submitted"), _token(message, "Precedence")
     return (
         is_automatic_answer(message)
         or submitted not in {"", "no"}
-        or precedence in {"bulk", "junk", "list"}
-        or any(name in message for name in ("List-Id", "List-Unsubscribe", "X-Loop", "Feedback-ID"))
+        or precedence in {"bulk", "junk"}
+        or "X-Loop" in message
         or bool(_DAEMON.match(sender))
         or has_no_way_back(message)
     )
@@ -71,7 +75,10 @@ def is_automatic(message: Message, sender: str) -> bool:
 def wants_no_answer(message: Message, sender: str) -> bool:
     """Whether whoever wrote it, perhaps a person, must get no automatic answer."""
     suppress = re.split(r"[\s,;]+", headers.value(message, "X-Auto-Response-Suppress").lower())
-    return bool(_NO_REPLY.match(sender)) or not {"all", "oof", "autoreply", "dr", "rn", "nrn"}.isdisjoint(suppress)
+    to_many = any(name in message for name in ("List-Id", "List-Unsubscribe", "Feedback-ID"))
+    if to_many or _token(message, "Precedence") == "list":
+        return True
+    return bool(NO_REPLY.match(sender)) or not {"all", "oof", "autoreply", "dr", "rn", "nrn"}.isdisjoint(suppress)
 
 
 def has_no_way_back(message: Message) -> bool:
@@ -96,10 +103,13 @@ def bounce_of(message: Message, sender: str, text: str) -> Bounce | None:
     """What came back, from the report or from what old and odd servers write instead; None for ordinary mail."""
     if is_report(message):
         return _reported(message, text)
+    if is_automatic_answer(message):
+        return None  # somebody is away, and their mail server says so without a sender
     subject = headers.value(message, "Subject")
     failed = [address for _, address in headers.addresses(message, "X-Failed-Recipients")]
-    from_server = bool(_DAEMON.match(sender)) or has_no_way_back(message)
-    if not (failed or (from_server and (_BOUNCE_SUBJECT.search(subject) or _STATUS.search(text[:20_000])))):
+    from_server, returned = bool(_DAEMON.match(sender)), bool(_BOUNCE_SUBJECT.search(subject))
+    said = returned or bool(_SMTP_STATUS.search(text[:20_000]))
+    if not (failed or (from_server and said) or (has_no_way_back(message) and returned)):
         return None
     beginning = text[:20_000]
     status = _STATUS.search(beginning)

@@ -12,7 +12,7 @@ from anymail.exceptions import (
     AnymailUnsupportedFeature,
 )
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives
+from django.core.mail import EmailMultiAlternatives, get_connection
 from django.db import connection, transaction
 from django.db.models import Count, Q
 from django.utils import timezone
@@ -333,9 +333,12 @@ def _before(message: Message) -> Message | None:
 
 
 def _refused(email: EmailMultiAlternatives) -> str | None:
-    """Send it. The server's words where it will never be taken; what may be better later raises."""
+    """Send it. The server's words where it will never be taken; what may be better later raises.
+
+    Where the server takes it for some of the recipients only, what it said of the first (To) counts: the others have it.
+    """
     try:
-        email.send()
+        refused = _sent(email)
     except (smtplib.SMTPAuthenticationError, smtplib.SMTPConnectError, smtplib.SMTPHeloError):
         raise  # the desk's own settings: an administrator mends them, and the mail leaves then
     except (AnymailRecipientsRefused, AnymailInvalidAddress, AnymailUnsupportedFeature) as error:
@@ -350,7 +353,29 @@ def _refused(email: EmailMultiAlternatives) -> str | None:
         if words is None:
             raise
         return words
-    return None
+    code, reason = refused.get(email.to[0], (0, b""))
+    return f"{code} {reason.decode('utf-8', 'replace')}" if code else None
+
+
+def _sent(email: EmailMultiAlternatives) -> dict[str, tuple[int, bytes]]:
+    """Send it; the recipients that the server refused while it took the mail for others, which Django does not tell."""
+    backend = email.connection = get_connection()
+    backend.open()
+    refused: dict[str, tuple[int, bytes]] = {}
+    server = getattr(backend, "connection", None)
+    if isinstance(server, smtplib.SMTP):
+        send = server.sendmail
+
+        def noting(*arguments: Any, **more: Any) -> dict[str, tuple[int, bytes]]:
+            refused.update(send(*arguments, **more))
+            return refused
+
+        server.sendmail = noting  # type: ignore[method-assign]
+    try:
+        email.send()
+    finally:
+        backend.close()
+    return refused
 
 
 def _refusal(error: Exception) -> str | None:
@@ -358,7 +383,8 @@ def _refusal(error: Exception) -> str | None:
     code: int
     reason: bytes | str
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        code, reason = next(iter(error.recipients.values()), (500, b"refused"))
+        # Of several the one that may be better later: then all are tried again.
+        code, reason = min(error.recipients.values(), default=(500, b"refused"))
     elif isinstance(error, smtplib.SMTPResponseException):
         code, reason = error.smtp_code, error.smtp_error
     else:

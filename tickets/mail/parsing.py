@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.message import Message
 from email.parser import BytesFeedParser
+from html import escape
 
 from supportdesk.text import clean, one_line
-from tickets.mail import authentication, headers, html, noise, quotes
+from tickets.mail import authentication, charsets, headers, html, noise, quotes
 from tickets.mail.charsets import decode
 
 NOBODY = "unknown@invalid"  # the sender of mail that names none
@@ -19,6 +20,7 @@ MOST_PARTS = 5000
 MOST_FILES = 199  # beyond these the rest is packed into one archive
 MOST_TEXT = 1_000_000  # characters of text that are kept of a mail; all of it is in the raw message
 # What relays write, change and repeat on the way is not part of what makes two deliveries the same mail.
+_REPORTS = {"message/delivery-status", "message/disposition-notification"}
 _SIGNATURES = {"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"}
 _IDENTITY = ("from", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references")
 
@@ -78,7 +80,12 @@ def content_hash(raw: bytes) -> str:
     digest = hashlib.sha256()
     unfolded = re.sub(rb"\n[ \t]+", b" ", head)
     named = [(line.partition(b":")[0].strip().lower().decode("latin-1"), line) for line in unfolded.split(b"\n")]
-    for line in sorted(b" ".join(line.split()) for name, line in named if name in _IDENTITY):
+    kept = [line for name, line in named if name in _IDENTITY]
+    if not {"message-id", "date"} & {
+        name for name, _ in named
+    }:  # then only its way tells it from another of the same words
+        kept += [line for name, line in named if name == "received"][:1]
+    for line in sorted(b" ".join(line.split()) for line in kept):
         digest.update(line + b"\n")
     digest.update(b"\n" + body.rstrip(b"\n"))  # a mailbox adds and drops empty lines at the end
     return digest.hexdigest()
@@ -114,9 +121,14 @@ def headers_of(raw: bytes) -> Message:
 
 
 def sender_of(message: Message) -> tuple[str, str]:
-    """(name, address) of From, else of Reply-To, Sender, Return-Path; a made-up address when none can be read."""
+    """(name, address) of From, else of Reply-To, Sender, Return-Path; a made-up address when none can be read.
+
+    Where From takes no answers, Reply-To is whoever wrote.
+    """
     for name in ("From", "Reply-To", "Sender", "Return-Path"):
         found = headers.addresses(message, name)
+        if found and name == "From" and noise.NO_REPLY.match(found[0][1]):
+            return next(iter(headers.addresses(message, "Reply-To")), found[0])  # a form on a web site
         if found:
             return found[0]
     return one_line(headers.value(message, "From")), NOBODY
@@ -138,17 +150,16 @@ def parse(raw: bytes, trusted: Sequence[str] = (), *, no_sender: bool = False, r
         message["Return-Path"] = "<>"
     sender_name, sender = sender_of(message)
     body = _Body(message)
-    plain, page = body.plain, body.html
+    page = body.html
     inline = {file.content_id for file in body.files if file.content_id and file.content_type.startswith("image/")}
-    text = plain if plain.strip() else html.to_text(page)
-    text = clean(text).strip()[:MOST_TEXT] or _of_files(body.files)
+    text = clean(body.text).strip()[:MOST_TEXT] or _of_files(body.files)
     fresh, quoted = quotes.split_reply(text)
     fresh_page, quoted_page = html.split_quotation(page) if page.strip() else ("", "")
-    if quoted_page and (not quoted or not plain.strip()):
+    if quoted_page and (not quoted or body.is_page) and not quotes.answers_in_line(text):
         fresh, more = quotes.split_reply(html.to_text(fresh_page))
         quoted = "\n\n".join(filter(None, [more, html.to_text(quoted_page)]))
     # HTML is kept where the plain text says less: it is all there is, or pictures stand in it.
-    kept = bool(page.strip()) and (not plain.strip() or any(f"cid:{one}" in page for one in inline))
+    kept = bool(page.strip()) and (body.is_page or any(f"cid:{one}" in page for one in inline))
     subject = subject_of(message)
     bounce = noise.bounce_of(message, sender, text)
     automatic = bounce is not None or noise.is_automatic(message, sender)
@@ -206,31 +217,65 @@ def _of_files(files: list[File]) -> str:
     return ""
 
 
+@dataclass
+class _Section:
+    """What stands in one place of a message: as plain text, as HTML, or as both (`multipart/alternative`)."""
+
+    plain: list[str] = field(default_factory=list)
+    pages: list[str] = field(default_factory=list)
+
+    def text(self) -> tuple[str, bool]:
+        """Its words, and whether they come from the HTML: where the plain text has none, or clearly fewer."""
+        plain, page = "\n\n".join(self.plain), "\n".join(self.pages)
+        if not page.strip():
+            return plain, False
+        words = html.to_text(page)
+        if plain.strip() and len(plain.split()) * 2 >= len(words.split()) - 10:
+            return plain, False
+        return words, bool(words)
+
+    def page(self) -> str:
+        """It as HTML, to be shown among others."""
+        return "\n".join(self.pages) or "".join(
+            f"<p>{escape(one.strip()).replace(chr(10), '<br>')}</p>" for one in self.plain
+        )
+
+
 class _Body:
     """The texts and files of a message, in their order."""
 
     def __init__(self, message: Message) -> None:
-        self._plain: list[str] = []
-        self._html: list[str] = []
+        self._sections: list[_Section] = []
         self.files: list[File] = []
         self.protection = ""
         self._walk(message)
-        self.plain, self.html = "\n\n".join(self._plain), "\n".join(self._html)
-        if not self.protection and "-----BEGIN PGP " in self.plain:
-            self.protection = "encrypted" if "-----BEGIN PGP MESSAGE-----" in self.plain else "signed"
+        said = [section.text() for section in self._sections]
+        self.text = "\n\n".join(text.strip("\n") for text, _ in said if text.strip())
+        self.is_page = any(from_page for _, from_page in said)
+        has_page = any(section.pages for section in self._sections)
+        self.html = "\n".join(section.page() for section in self._sections) if has_page else ""
+        if not self.protection and "-----BEGIN PGP " in self.text:
+            self.protection = "encrypted" if "-----BEGIN PGP MESSAGE-----" in self.text else "signed"
+
+    def _section(self) -> _Section:
+        self._sections.append(_Section())
+        return self._sections[-1]
 
     def _walk(self, message: Message) -> None:
-        waiting, count = [message], 0
+        waiting: list[tuple[Message, _Section | None]] = [(message, None)]
+        count = 0
         while waiting and count < MOST_PARTS:
-            part, count = waiting.pop(0), count + 1
+            (part, section), count = waiting.pop(0), count + 1
             kind = part.get_content_type()
             if part.get_content_maintype() == "multipart":
                 self._protect(kind)
                 below = headers.inner(part) or _unbroken(headers.content(part))
                 if below:
-                    waiting = below + waiting
+                    if kind == "multipart/alternative" and section is None:
+                        section = self._section()
+                    waiting = [(one, section) for one in below] + waiting
                     continue
-            self._leaf(part, kind)
+            self._leaf(part, kind, section)
 
     def _protect(self, kind: str) -> None:
         if kind == "multipart/encrypted":
@@ -238,14 +283,11 @@ class _Body:
         elif kind == "multipart/signed":
             self.protection = self.protection or "signed"
 
-    def _leaf(self, part: Message, kind: str) -> None:
+    def _leaf(self, part: Message, kind: str, section: _Section | None) -> None:
         name = _filename(part)
         if self.protection == "signed" and kind in _SIGNATURES:
             return  # it proves nothing to a reader; the raw message has it
-        if part.get_content_maintype() == "message" and kind not in {
-            "message/delivery-status",
-            "message/disposition-notification",
-        }:
+        if part.get_content_maintype() == "message" and kind not in _REPORTS:
             self.files.append(File(name or "message.eml", "message/rfc822", _attached_message(part)))
             return
         if kind in {"application/pkcs7-mime", "application/x-pkcs7-mime"}:
@@ -255,16 +297,22 @@ class _Body:
         text_kind = (
             kind if kind in {"text/plain", "text/html"} else "text/plain" if kind.startswith("multipart/") else ""
         )
-        is_file = part.get_content_disposition() == "attachment" or (bool(name) and not text_kind) or not text_kind
+        # A text with a name is a file, unless it is the first that there is.
+        named = bool(name) and (not text_kind or bool(self._sections))
+        is_file = part.get_content_disposition() == "attachment" or named or not text_kind
         packed = kind in {"application/ms-tnef", "application/vnd.ms-tnef"} or name.lower() == "winmail.dat"
         if packed and self._unpacked(content):
             return
         if text_kind and not is_file:
-            text = decode(content, _charset(part))
+            charset = headers.param(part, "charset") or None
+            section = section or self._section()
             if text_kind == "text/html":
-                self._html.append(text)
+                section.pages.append(decode(content, charset or charsets.of_page(content)))
             else:
-                self._plain.append(_unflowed(text, part) if headers.param(part, "format").lower() == "flowed" else text)
+                text = decode(content, charset)
+                section.plain.append(
+                    _unflowed(text, part) if headers.param(part, "format").lower() == "flowed" else text
+                )
         elif content or name:
             content_id = next(iter(headers.ids(part, "Content-ID")), "")
             self.files.append(File(name or _default_name(kind), kind, content, content_id))
@@ -287,9 +335,9 @@ class _Body:
         except Exception:  # a broken one stays what it is: a file
             return False
         if page:
-            self._html.append(page if isinstance(page, str) else decode(page, None))
+            self._section().pages.append(page if isinstance(page, str) else decode(page, None))
         elif body:
-            self._plain.append(body if isinstance(body, str) else decode(body, None))
+            self._section().plain.append(body if isinstance(body, str) else decode(body, None))
         self.files += files
         return bool(page or body or files)
 
@@ -301,10 +349,6 @@ def _unbroken(content: bytes) -> list[Message]:
         return []
     head = b'Content-Type: multipart/mixed; boundary="' + found[1].replace(b'"', b"") + b'"\n\n'
     return headers.inner(_tree(head + content))
-
-
-def _charset(part: Message) -> str | None:
-    return headers.param(part, "charset") or None
 
 
 def _unflowed(text: str, part: Message) -> str:
@@ -327,6 +371,13 @@ def _unflowed(text: str, part: Message) -> str:
 
 
 def _attached_message(part: Message) -> bytes:
+    """A message inside, as a file; also one that was encoded, which it ought not to be."""
+    if str(part.get("Content-Transfer-Encoding", "")).strip().lower() in {"base64", "quoted-printable"}:
+        holder = Message()
+        holder["Content-Transfer-Encoding"] = str(part["Content-Transfer-Encoding"])
+        holder.set_payload("\n".join(str(inner) for inner in headers.inner(part)).strip())
+        if decoded := headers.content(holder):
+            return decoded
     for inner in headers.inner(part):
         try:
             return inner.as_bytes()

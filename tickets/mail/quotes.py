@@ -7,6 +7,8 @@ from mailparser_reply import EmailReplyParser
 
 from supportdesk.text import one_line
 
+WRAPPED = 60  # characters from which on a program wraps quoted lines
+LONGEST = 600  # characters of a line that are looked at: patterns take long over longer ones
 MOST_LINES = 4000  # of a mail's end is looked through for quotations; what is longer is no letter
 _LANGUAGES = ["en", "de", "fr", "es", "it", "nl", "pl", "sv", "da", "cs", "ja", "ko", "zh", "david"]
 _WROTE = re.compile(
@@ -45,11 +47,11 @@ _FORWARDED = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _FROM = re.compile(
-    r"^[\s>*]*(?:From|Von|De|Da|Van|Från|Fra|Od|Mittente|Absender|差出人|发件人)\s*[:：]\*?\s*(.+)$",
+    r"^[\s>*]*(?:From|Von|De|Da|Van|Från|Fra|Od|Mittente|Absender|Lähettäjä|От|Feladó|Kimden|Отправитель|差出人|发件人|보낸 사람)\s*[:：]\*?\s*(.+)$",
     re.IGNORECASE | re.MULTILINE,
 )
 _SUBJECT = re.compile(
-    r"^[\s>*]*(?:Subject|Betreff|Objet|Asunto|Oggetto|Onderwerp|Ämne|Emne|Temat|Assunto|件名|主题)\s*[:：]\*?\s*(.+)$",
+    r"^[\s>*]*(?:Subject|Betreff|Objet|Asunto|Oggetto|Onderwerp|Ämne|Emne|Temat|Assunto|Sujet|Тема|Aihe|Předmět|Konu|Tárgy|件名|主题|제목)\s*[:：]\*?\s*(.+)$",
     re.IGNORECASE | re.MULTILINE,
 )
 _FORWARD_SUBJECT = re.compile(r"^\s*(?:fwd?|wg|tr|rv|i|doorst|vb|vs|pd|enc|转发)\s*[:：]\s*", re.IGNORECASE)
@@ -78,14 +80,25 @@ def split_reply(text: str) -> tuple[str, str]:
     lines = text.split("\n")
     if len(lines) > MOST_LINES:
         return text, ""
+    lines = [
+        line if len(line) <= LONGEST else line[:LONGEST] for line in lines
+    ]  # for looking; what is returned is whole
     start = _quotation(lines)
     if start is not None and _words_of_ones_own(lines[start:]):
         return text, ""
     end = _signature(lines[:start] if start is not None else lines)
     while end > 0 and (not lines[end - 1].strip() or _RULE.match(lines[end - 1])):
         end -= 1
-    reply, quoted = "\n".join(lines[:end]).strip(), "\n".join(lines[end:]).strip()
+    whole = text.split("\n")
+    reply, quoted = "\n".join(whole[:end]).strip(), "\n".join(whole[end:]).strip()
     return (reply, quoted) if reply else (text, "")
+
+
+def answers_in_line(text: str) -> bool:
+    """Whether a text answers between the lines of what it quotes."""
+    lines = [line[:LONGEST] for line in text.replace("\r\n", "\n").strip().split("\n")[:MOST_LINES]]
+    start = _quotation(lines)
+    return start is not None and _words_of_ones_own(lines[start:])
 
 
 def _quotation(lines: list[str]) -> int | None:
@@ -132,10 +145,18 @@ def _attributed(lines: list[str], number: int) -> bool:
 
 def _headers_at(lines: list[str], number: int) -> bool:
     """A block of headers that a mail program repeats above what it quotes: from whom, and two more."""
-    if not _FROM.match(lines[number]):
+    if not _HEADER.match(lines[number]):
         return False
-    block = [line for line in lines[number : number + 10] if line.strip()][:6]
-    return sum(bool(_HEADER.match(line)) for line in block) >= 3
+    block: list[str] = []
+    for line in lines[number : number + 12]:
+        if not line.strip() and len(block) > 1:
+            break
+        block += [line] if line.strip() else []
+    alike = sum(bool(_HEADER.match(line)) for line in block[:6])
+    addressed = bool(_ADDRESS.search(lines[number]))
+    known = bool(_FROM.match(lines[number])) and (addressed or any(_SUBJECT.match(line) for line in block))
+    # In a language that is not known here: four such lines, of which the first has an address.
+    return (known and alike >= 3) or (addressed and alike >= 4)
 
 
 def _words_of_ones_own(quotation: list[str]) -> bool:
@@ -149,8 +170,11 @@ def _words_of_ones_own(quotation: list[str]) -> bool:
             return False  # a signature
         if not line.strip() or line.lstrip().startswith(">") or _attribution_above(quotation, number + 1) <= number:
             continue
-        # A line that a program wrapped hangs on the quoted one above it; an answer is a paragraph of its own.
-        if not quotation[number - 1].strip() and not (number > marked[-1] and _VERB.search(line)):
+        if number > marked[-1] and _VERB.search(line):
+            continue
+        # A line that a program wrapped hangs on a long quoted one above it; an answer stands apart, or below a short one.
+        above = quotation[number - 1].strip()
+        if not above or (number < marked[-1] and above.startswith(">") and len(above) < WRAPPED):
             return True
     return False
 
@@ -166,6 +190,8 @@ def _signature(lines: list[str]) -> int:
     if end > 1 and _CLIENT.match(lines[end - 1].strip()):
         return end - 1
     top = "\n".join(lines[:end])
+    if any(len(line) >= LONGEST for line in lines[:end]):
+        return end
     try:
         known = (EmailReplyParser(languages=_LANGUAGES).parse_reply(text=top) or "").rstrip()
     except Exception:  # a pattern of the library that cannot read this
@@ -179,25 +205,41 @@ def _signature(lines: list[str]) -> int:
 
 def forwarded(subject: str, text: str) -> Forwarded | None:
     """The forwarded mail in a text, by the line that announces it and the headers below; None where there is none."""
-    if (found := _FORWARDED.search(text[:200_000])) is None:
+    lines = text[:200_000].split("\n")
+    is_forward = bool(_FORWARD_SUBJECT.match(subject))
+    found = _FORWARDED.search(text[:200_000])
+    if found is not None and (is_forward or "forward" in found[0].lower() or "weiterge" in found[0].lower()):
+        above, rest = text[: found.start()], text[found.end() :]
+    elif is_forward:  # Outlook only repeats the headers
+        at = (
+            next(
+                (
+                    number
+                    for number, line in enumerate(lines[:2000])
+                    if _headers_at([one[:LONGEST] for one in lines], number)
+                ),
+                None,
+            )
+            if len(lines) < MOST_LINES
+            else None
+        )
+        if at is None:
+            return None
+        above, rest = "\n".join(line for line in lines[:at] if not _RULE.match(line[:LONGEST])), "\n".join(lines[at:])
+    else:
         return None
-    if not _FORWARD_SUBJECT.match(subject) and "forward" not in found[0].lower() and "weiterge" not in found[0].lower():
-        return None
-    rest = text[found.end() :]
     head = rest[:3000]
     sender = _FROM.search(head)
     if sender is None or (address := _ADDRESS.search(sender[1])) is None:
         return None
     about = _SUBJECT.search(head)
     # The headers end at the first empty line after the sender.
-    lines = rest[sender.end() :].split("\n")[1:]
-    start = next((number for number, line in enumerate(lines) if not line.strip(" >*")), 0)
-    body = "\n".join(line.removeprefix("> ").removeprefix(">") for line in lines[start:]).strip()
+    below = rest[sender.end() :].split("\n")[1:]
+    start = next((number for number, line in enumerate(below) if not line.strip(" >*")), 0)
+    body = "\n".join(line.removeprefix("> ").removeprefix(">") for line in below[start:]).strip()
     name = one_line(sender[1][: address.start()].strip(" \"'<[(*"), most=200)
     mail = address[0].strip("<>[](),;*").removeprefix("mailto:").lower()
-    return Forwarded(
-        mail[:254], name, one_line(about[1].strip(" *") if about else "", most=300), body, text[: found.start()].strip()
-    )
+    return Forwarded(mail[:254], name, one_line(about[1].strip(" *") if about else "", most=300), body, above.strip())
 
 
 def bare_subject(subject: str) -> str:

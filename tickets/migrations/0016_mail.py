@@ -37,6 +37,8 @@ class Migration(migrations.Migration):
                 ('tenant', models.CharField(blank=True, max_length=100)),
                 ('folder', models.CharField(default='INBOX', max_length=200)),
                 ('done_folder', models.CharField(blank=True, max_length=200)),
+                ('uid_validity', models.BigIntegerField(blank=True, null=True)),
+                ('last_uid', models.BigIntegerField(default=0)),
                 ('contact_at', models.DateTimeField(blank=True, null=True)),
                 ('message_at', models.DateTimeField(blank=True, null=True)),
                 ('taken', models.PositiveBigIntegerField(default=0)),

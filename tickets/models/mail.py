@@ -69,6 +69,9 @@ class ImapAccount(models.Model):
     folder = models.CharField(max_length=200, default="INBOX")
     # Where a mail is moved once it is stored; empty: it stays and is marked as read.
     done_folder = models.CharField(max_length=200, blank=True)
+    # Up to where it was taken, where messages stay in the folder (RFC 3501, 2.3.1.1).
+    uid_validity = models.BigIntegerField(null=True, blank=True)
+    last_uid = models.BigIntegerField(default=0)
     # How it goes, written by the fetcher.
     contact_at = models.DateTimeField(null=True, blank=True)
     message_at = models.DateTimeField(null=True, blank=True)

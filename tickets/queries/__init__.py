@@ -3,7 +3,7 @@
 from tickets.queries.automation import recurrences, rule_initial, rule_log, rules
 from tickets.queries.clocks import bring_up_to_date, explained
 from tickets.queries.cursors import queue_cursor, ticket_cursor
-from tickets.queries.detail import Detail, can_see, ticket_detail, ticket_for
+from tickets.queries.detail import Detail, can_see, readable, ticket_detail, ticket_for
 from tickets.queries.directory import (
     categories,
     field_initial,
@@ -64,6 +64,7 @@ __all__ = [
     "queue",
     "queue_cursor",
     "queue_rows",
+    "readable",
     "recurrences",
     "requester_page",
     "requesters_for",

@@ -15,6 +15,8 @@ from tickets.models import (
     CustomField,
     Handover,
     MailAddress,
+    Message,
+    MessageKind,
     Priority,
     SLAPolicy,
     SLATimer,
@@ -75,6 +77,12 @@ def ticket_for(user: User, number: int) -> Ticket:
     if found is None:
         raise NotFound(f"There is no ticket {number}.")
     return found
+
+
+def readable(ticket: Ticket, user: User) -> QuerySet[Message]:
+    """The messages of a ticket that the user, who sees it, may read."""
+    messages = ticket.messages.all()
+    return messages if policies.can_read_notes(user) else messages.exclude(kind=MessageKind.NOTE)
 
 
 def can_see(user: User, number: int) -> bool:

@@ -21,6 +21,7 @@ from tickets.models import (
     OutboundEmail,
     Ticket,
 )
+from tickets.queries.detail import readable
 
 MOST_TRIED = 200  # mails that a rule is tried on
 
@@ -77,9 +78,10 @@ class MailOf:
     rules: list[str]
 
 
-def mail_of(ticket: Ticket, pk: int) -> MailOf:
+def mail_of(ticket: Ticket, pk: int, user: User) -> MailOf:
     """The mail behind a message of a ticket that the reader was seen to see, or NotFound."""
-    message = ticket.messages.filter(pk=pk, inbound__isnull=False).select_related("inbound__mailbox").first()
+    messages = readable(ticket, user).filter(pk=pk, inbound__isnull=False)
+    message = messages.select_related("inbound__mailbox").first()
     if message is None:
         raise NotFound("This message did not come by mail.")
     inbound = message.inbound

@@ -296,7 +296,11 @@ def _uploaded(request: DeskRequest, outcome: incoming.Outcome) -> HttpResponse:
 def details(request: DeskRequest, number: int, pk: int) -> HttpResponse:
     """How a message came: envelope, checks, copies, headers."""
     ticket = queries.ticket_for(request.user, number)
-    context = {"ticket": ticket, "mail": found.mail_of(ticket, pk), "back": reverse("tickets:detail", args=[number])}
+    context = {
+        "ticket": ticket,
+        "mail": found.mail_of(ticket, pk, request.user),
+        "back": reverse("tickets:detail", args=[number]),
+    }
     return render(request, "tickets/mail/details.html", context)
 
 
@@ -305,7 +309,7 @@ def details(request: DeskRequest, number: int, pk: int) -> HttpResponse:
 def remote(request: DeskRequest, number: int, pk: int) -> HttpResponse:
     """A message with the pictures that it loads from elsewhere, for a reader who asked for them."""
     ticket = queries.ticket_for(request.user, number)
-    message = ticket.messages.filter(pk=pk).first()
+    message = queries.readable(ticket, request.user).filter(pk=pk).first()
     if message is None:
         raise NotFound("There is no such message on this ticket.")
     context = {"ticket": ticket, "message": message, "html": found.html_with_pictures(message)}

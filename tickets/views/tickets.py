@@ -290,7 +290,8 @@ def spam(request: DeskRequest, number: int) -> HttpResponse:
 def raw_mail(request: DeskRequest, number: int, pk: int) -> HttpResponse:
     """The mail behind a message, as it came."""
     ticket = queries.ticket_for(request.user, number)
-    message = ticket.messages.filter(pk=pk, inbound__isnull=False).select_related("inbound").first()
+    messages = queries.readable(ticket, request.user)
+    message = messages.filter(pk=pk, inbound__isnull=False).select_related("inbound").first()
     if message is None:
         raise NotFound("This message did not come by mail.")
     headers = {"Content-Disposition": f'attachment; filename="ticket-{number}-{pk}.eml"'}

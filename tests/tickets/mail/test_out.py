@@ -1,6 +1,7 @@
 """Mail out: acknowledgments, templates, bounces, caps, and two desks that talk to each other."""
 
 import smtplib
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from staff.models import Notification
 from supportdesk import crypto, outbox
+from supportdesk.embedded.servers import free_port
 from supportdesk.errors import Conflict, Invalid, NotFound
 from supportdesk.models import OutboxItem
 from tests.factories import agent
@@ -168,6 +170,50 @@ def test_a_bounce_marks_mail_and_address_tells_the_agent_and_may_be_sent_again(d
     assert sent.state == "sent"
     with pytest.raises(Conflict):
         mailboxes.send_again(number=made.number, by=by, message=sent.message_id)
+
+
+def test_a_copy_that_did_not_arrive_is_not_the_mail(db):
+    made = opened(Cc="kim@shop.example")
+    sent = reply_of(made)
+    send_all()
+    take_in(bounce_for(sent).replace(b"Sofia@Shop.example", b"kim@shop.example"))
+    sent.refresh_from_db()
+    assert (sent.state, MailAddress.objects.get().address) == ("sent", "kim@shop.example")
+
+
+def test_a_recipient_that_the_server_refuses_is_said_though_it_took_the_copy(db, settings):
+    """A real SMTP server that takes mail for kim alone."""
+    with refusing("sofia@shop.example") as port:
+        settings.EMAIL_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT = (
+            "django.core.mail.backends.smtp.EmailBackend",
+            "127.0.0.1",
+            port,
+        )
+        made = opened(Cc="kim@shop.example")
+        sent = reply_of(made)
+        outbox.deliver(OutboxItem.objects.get(handler="tickets.send_mail").pk)
+    sent.refresh_from_db()
+    assert (sent.state, "550" in sent.error) == ("bounced", True)
+
+
+@contextmanager
+def refusing(address):
+    from aiosmtpd.controller import Controller
+
+    class Handler:
+        async def handle_RCPT(self, server, session, envelope, to, options):
+            if to == address:
+                return "550 5.1.1 No such user"
+            envelope.rcpt_tos.append(to)
+            return "250 OK"
+
+        async def handle_DATA(self, server, session, envelope):
+            return "250 OK"
+
+    controller = Controller(Handler(), hostname="127.0.0.1", port=free_port())
+    controller.start()
+    yield controller.port
+    controller.stop()
 
 
 def test_a_notice_that_it_is_late_or_arrived_is_no_bounce(db):

@@ -1,5 +1,6 @@
 """The ways in: SMTP, LMTP and IMAP, with real clients and servers."""
 
+import imaplib
 import smtplib
 import socket
 import ssl
@@ -71,6 +72,18 @@ def test_451_while_the_database_is_away(listener, monkeypatch):
         client.rcpt("support@example.com")
         assert client.data(raw())[0] == 250
     assert InboundEmail.objects.count() == 1
+
+
+def test_451_for_whatever_else_goes_wrong(listener, monkeypatch):
+    def broken(*arguments, **more):
+        raise RuntimeError("a surprise")
+
+    monkeypatch.setattr(incoming, "store", broken)
+    with smtplib.SMTP("127.0.0.1", listener[0]) as client:
+        client.ehlo()
+        client.mail("a@b.example")
+        client.rcpt("support@example.com")
+        assert client.data(raw())[0] == 451
 
 
 def test_a_mail_to_two_mailboxes_is_one_message_with_two_envelopes(listener):
@@ -182,7 +195,7 @@ def wait_until(condition, seconds=20.0):
 def test_mail_is_stored_then_moved(account, dovecot):
     dovecot.put(account.user, raw(number=1), raw(number=2))
     with imap.signed_in(account) as box:
-        assert imap.fetch(box, account, threading.Event()) == 2
+        assert imap.fetch(box, account, threading.Event()) == (2, "")
     assert sorted(bytes(one.raw) for one in InboundEmail.objects.all()) == sorted([raw(number=1), raw(number=2)])
     assert (dovecot.count(account.user), dovecot.count(account.user, "Done")) == (0, 2)
     account.refresh_from_db()
@@ -214,8 +227,45 @@ def test_without_a_folder_for_it_mail_is_marked_as_read_and_stays(account, dovec
     dovecot.put(account.user, raw())
     for expected in (1, 0):
         with imap.signed_in(account) as box:
-            assert imap.fetch(box, account, threading.Event()) == expected
+            assert imap.fetch(box, account, threading.Event()) == (expected, "")
     assert dovecot.count(account.user) == 1
+
+
+def test_one_message_that_the_server_does_not_give_delays_no_other(account, dovecot, monkeypatch):
+    dovecot.put(account.user, raw(number=1), raw(number=2))
+    give = imap._raw
+
+    def broken(box, uid):
+        if uid == "1":
+            raise imaplib.IMAP4.error("cannot be read")
+        return give(box, uid)
+
+    monkeypatch.setattr(imap, "_raw", broken)
+    with imap.signed_in(account) as box:
+        count, trouble = imap.fetch(box, account, threading.Event())
+    assert (count, "Message 1 cannot be taken" in trouble) == (1, True)
+    assert InboundEmail.objects.count() == 1
+
+
+def test_mail_that_somebody_read_elsewhere_is_taken_all_the_same(account, dovecot):
+    ImapAccount.objects.update(done_folder="")
+    account.refresh_from_db()
+    with imap.signed_in(account) as box:
+        imap.fetch(box, account, threading.Event())
+    dovecot.put(account.user, raw())
+    with imaplib.IMAP4("127.0.0.1", dovecot.port) as colleague:
+        colleague.login(account.user, "secret")
+        colleague.select("INBOX")
+        colleague.store("1", "+FLAGS", "\\Seen")
+    with imap.signed_in(account) as box:
+        assert imap.fetch(box, account, threading.Event()) == (1, "")
+
+
+@pytest.mark.parametrize("said", [b"1 (RFC822.SIZE 3031 UID 12)", b"1 (UID 12 RFC822.SIZE 3031 FLAGS (\\Seen))"])
+def test_the_size_is_found_wherever_the_server_puts_it(monkeypatch, said):
+    monkeypatch.setattr(imap, "_fetched", lambda *a: [said])
+    monkeypatch.setattr(imap, "_literals", lambda *a: [b"whole"])
+    assert imap._raw(None, "1") == b"whole"
 
 
 def test_a_new_mail_is_noticed_while_waiting_and_the_server_may_restart(account, dovecot, fetching):

@@ -6,7 +6,7 @@ from django.core import mail as django_mail
 from supportdesk import outbox
 from supportdesk.models import OutboxItem
 from tests.factories import agent
-from tests.tickets.mail.test_thread import deliver, mail, take_in
+from tests.tickets.mail.test_thread import deliver, mail, reply_of, take_in
 from tickets import actions
 from tickets.mail import addresses, incoming
 from tickets.models import (
@@ -155,7 +155,9 @@ def test_what_staff_forward_is_a_ticket_of_the_original_sender(db):
         "Broken",
         "It is broken.",
     )
-    assert newest(made).text == "Can you look?"
+    assert "Can you look?" in newest(made).text
+    assert "nothing proves" in newest(made).text
+    assert newest(made).author.is_automation
     assert newest(made).kind == MessageKind.NOTE
 
 
@@ -184,10 +186,23 @@ def test_an_answer_that_a_filter_took_for_spam_says_where_it_belongs(db):
 
 def test_copies_that_come_with_an_answer_are_added_and_said(db):
     made = opened()
-    take_in(mail("More.", References="<a1@shop.example>", Message_ID="<2@x>", Cc="kim@shop.example"))
+    sent = reply_of(made)
+    take_in(mail("More.", To=sent.reply_to, Message_ID="<2@x>", Cc="kim@shop.example"))
     made.refresh_from_db()
     assert made.cc == ["kim@shop.example"]
     assert made.events.get(kind="cc").data["to"] == "kim@shop.example"
+
+
+def test_a_forged_participant_neither_writes_nor_gets_copies(db, settings):
+    settings.MAIL_TRUSTED_RELAYS = ["mx.example.com"]
+    made = opened()
+    forged = b"Authentication-Results: mx.example.com; dmarc=fail\n"
+    for number, headers in enumerate(({"Subject": f"x [#{made.number}]"}, {"References": "<a1@shop.example>"})):
+        raw = forged + mail("Mine.", Message_ID=f"<f{number}@x>", Cc="me@evil.example", **headers).as_bytes()
+        assert take_in(raw).ticket != made.number
+    take_in(mail("By number.", Subject=f"x [#{made.number}]", Message_ID="<n@x>", Cc="me@evil.example"))
+    made.refresh_from_db()
+    assert made.cc == []
 
 
 def test_a_storm_of_alike_mail_is_one_ticket_after_the_first_few(db):
