@@ -520,7 +520,7 @@ def pm2(target, tmp_path):
     script = tmp_path / "orders.js"
     script.write_text("setInterval(() => {}, 1000)")
     subprocess.run(
-        [program, "start", str(script), "--name", "orders"], env=env, check=True, capture_output=True, timeout=60
+        [program, "start", str(script), "--name", "orders", "-i", "1"], env=env, check=True, capture_output=True, timeout=60
     )
     services = {"manager": "pm2", "allowed": ["orders"], "home": str(tmp_path / "pm2"), "program": program}
     actions.save_target(
@@ -535,6 +535,8 @@ def test_pm2_stops_scales_and_restarts_a_real_process(pm2):
         ("status", {}, ["online"]),
         ("stop", {}, ["stopped"]),
         ("restart", {}, ["online"]),
+        ("scale", {"count": 3}, ["online"] * 3),
+        ("scale", {"count": 1}, ["online"]),
     ):
         runbook("svc", [service(action, **more)])
         run = finish(start("svc", agent(1)))
