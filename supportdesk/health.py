@@ -23,7 +23,7 @@ from supportdesk.models import OutboxItem, WorkerSeen
 from tickets.models import InboundEmail, SLATimer, Status, Ticket
 
 SEEN_WITHIN = timedelta(seconds=60)
-QUEUES = ("default", "runbooks")
+QUEUES = ("default", "mail", "runbooks")
 
 
 @require_safe

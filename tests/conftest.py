@@ -102,3 +102,9 @@ def chromium() -> str:
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     require(path, "Chromium")
     return str(path)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long tests first, whatever other plugins prefer: the short ones then fill the other process to the end."""
+    items.sort(key=lambda item: (0 if "torture" in item.nodeid else 1) if "e2e" in item.keywords else 2)

@@ -26,7 +26,7 @@ def test_readyz_names_the_part_that_is_missing(db):
     assert answer.status_code == 503
     assert answer.json()["database"] == "ok"
     assert answer.json()["worker runbooks"] == "not seen for a minute"
-    for queue in ("default", "runbooks"):
+    for queue in ("default", "mail", "runbooks"):
         WorkerSeen.objects.create(queue=queue, seen_at=timezone.now())
     assert Client().get("/readyz").json()["ready"] is True
 

@@ -520,7 +520,11 @@ def pm2(target, tmp_path):
     script = tmp_path / "orders.js"
     script.write_text("setInterval(() => {}, 1000)")
     subprocess.run(
-        [program, "start", str(script), "--name", "orders", "-i", "1"], env=env, check=True, capture_output=True, timeout=60
+        [program, "start", str(script), "--name", "orders", "-i", "1"],
+        env=env,
+        check=True,
+        capture_output=True,
+        timeout=60,
     )
     services = {"manager": "pm2", "allowed": ["orders"], "home": str(tmp_path / "pm2"), "program": program}
     actions.save_target(
