@@ -24,7 +24,7 @@ def test_three_workers_of_which_two_die_lose_and_double_nothing(tmp_path):
 
 @pytest.mark.e2e
 @pytest.mark.parametrize(
-    "arguments", [("mailtorture", "--messages", "60", "--kills", "8"), ("mailfuzz", "--cases", "1000")]
+    "arguments", [("mailtorture", "--messages", "50", "--kills", "6"), ("mailfuzz", "--cases", "1000")]
 )
 def test_mail_is_taken_in_once_whatever_dies_and_however_it_is_broken(arguments):
     require(arguments[0] != "mailtorture" or dovecot.program(), "dovecot")
