@@ -1,5 +1,6 @@
 """Every write to runbooks, targets, schedules and runs that a person or program asks for."""
 
+from runbooks.actions.approvals import approve, approve_ahead, revoke_ahead
 from runbooks.actions.definitions import (
     load_runbook,
     load_thresholds,
@@ -13,8 +14,6 @@ from runbooks.actions.definitions import (
 from runbooks.actions.retention import forget
 from runbooks.actions.runs import (
     answer,
-    approve,
-    approve_ahead,
     cancel,
     give_up,
     go_on,
@@ -22,7 +21,6 @@ from runbooks.actions.runs import (
     perform,
     resume,
     retry,
-    revoke_ahead,
     start,
     start_child,
     start_many,

@@ -11,12 +11,12 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from runbooks import choices, definition, expressions, policies, windows
+from runbooks.actions.approvals import approvers, use_ahead
+from runbooks.actions.orders import MASKED, apart, check_targets_named, digests, named_targets
 from runbooks.engine import ending, executor, reaper
 from runbooks.models import (
-    AdvanceApproval,
     Batch,
     Execution,
-    RunApproval,
     Runbook,
     RunbookVersion,
     RunState,
@@ -25,15 +25,14 @@ from runbooks.models import (
     Target,
     Trigger,
 )
-from runbooks.plans import others, plan_hash, unfit
+from runbooks.plans import others, plan_hash
 from staff import actions as staff
-from staff.models import Membership, User
+from staff.models import User
 from supportdesk import crypto, events
 from supportdesk.errors import Conflict, Invalid, NotFound
 from tickets import actions as ticket_actions
 from tickets.models import Ticket
 
-MASKED = "•••"
 MOST_NESTED = 8
 
 
@@ -87,11 +86,11 @@ def start_many(
         raise NotFound(f"There is no runbook {slug}.")
     policies.check_can_run(by, runbook, scopes)
     parsed = definition.parse(runbook.current.text, name=slug)
-    systems = _targets(targets, parsed)
+    systems = named_targets(targets, parsed)
     for system in systems:
         policies.check_can_run(by, runbook, scopes, system)
     values = parsed.parse_params(params or {})
-    _check_targets_named(parsed, values)
+    check_targets_named(parsed, values)
     for system in systems:
         if wrong := choices.check(parsed, system, values):
             raise Invalid("Some parameters need another value.", fields=wrong)
@@ -149,8 +148,8 @@ def _create(order: _Order, system: Target) -> Execution:
     if needed and not glass:
         state = RunState.AWAITING_APPROVAL
         expires = timezone.now() + timedelta(seconds=parsed.approval_rule.expires)
-    shown, hidden = _apart(parsed, values)
-    params = shown | _digests(hidden)
+    shown, hidden = apart(parsed, values)
+    params = shown | digests(hidden)
     return Execution.objects.create(
         version=order.version, target=system, ticket=order.ticket, params=params, dry_run=order.dry_run, state=state,
         secret_params=crypto.encrypt(json.dumps(hidden)) if hidden else None, trigger=order.trigger, requested_by=order.by,
@@ -174,41 +173,15 @@ def _begin(run: Execution, runbook: Runbook, by: User) -> None:
             after={"runbook": runbook.slug, "target": run.target.slug, "reason": run.break_glass_reason},
         )
         words = f"{by} broke the glass: “{runbook.title}” on {run.target} without approval. {run.break_glass_reason}"
-        ending.tell_people(run, _approvers(run, runbook), words, "glass")
+        ending.tell_people(run, approvers(run, runbook), words, "glass")
     if run.state == RunState.QUEUED:
         ending.queue(run)
     elif run.state == RunState.AWAITING_APPROVAL:
-        _use_ahead(run)
+        use_ahead(run)
         if run.state == RunState.AWAITING_APPROVAL:
             words = f"{by} asks for approval: “{runbook.title}” on {run.target}"
-            ending.tell_people(run, _approvers(run, runbook), words, "approval")
+            ending.tell_people(run, approvers(run, runbook), words, "approval")
             events.publish(f"run.{run.pk}", "state")
-
-
-def _targets(slugs: Sequence[str], parsed: definition.Definition) -> list[Target]:
-    """The targets by name, each fit for the runbook."""
-    wanted = list(dict.fromkeys(slugs))
-    known = {target.slug: target for target in Target.objects.filter(slug__in=wanted, retired_at=None)}
-    if not wanted or (missing := [slug for slug in wanted if slug not in known]):
-        named = ", ".join(missing) if wanted else ""
-        every = ", ".join(Target.objects.filter(retired_at=None).values_list("slug", flat=True)[:20]) or "none yet"
-        raise Invalid(f"There is no target {named}; the targets are {every}.", fields={"target": ["Choose a target."]})
-    if len(wanted) > parsed.target.max:
-        raise Invalid(
-            f"It runs on {parsed.target.max} targets at a time at most.", fields={"target": ["Choose fewer."]}
-        )
-    for target in known.values():
-        if why := unfit(target, parsed):
-            raise Invalid(f"{target} {why}.", fields={"target": [f"It {why}."]})
-    return [known[slug] for slug in wanted]
-
-
-def _check_targets_named(parsed: definition.Definition, values: Mapping[str, Any]) -> None:
-    """Parameters of type target name one that there is."""
-    for name, param in parsed.params.items():
-        value = values.get(name)
-        if param.type == "target" and value and not Target.objects.filter(slug=value, retired_at=None).exists():
-            raise Invalid("Some parameters need another value.", fields={name: [f"There is no target {value}."]})
 
 
 def _ticket(number: int | None, by: User) -> Ticket | None:
@@ -218,19 +191,6 @@ def _ticket(number: int | None, by: User) -> Ticket | None:
     if found is None:
         raise Invalid(f"There is no ticket {number}.", fields={"ticket": [f"There is no ticket {number}."]})
     return found
-
-
-def _apart(parsed: definition.Definition, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The parameters that everybody may read, and the secret ones."""
-    hidden = {
-        name: value for name, value in values.items() if parsed.params[name].type == "secret" and value is not None
-    }
-    return {name: value for name, value in values.items() if name not in hidden}, hidden
-
-
-def _digests(hidden: Mapping[str, Any]) -> dict[str, str]:
-    """Masks for secret parameters, each with enough of a keyed digest that another value is another plan."""
-    return {name: f"{MASKED} {crypto.sign('secret-param', name, value)[:8]}" for name, value in hidden.items()}
 
 
 def _approvals(parsed: definition.Definition, target: Target, values: Mapping[str, Any]) -> int:
@@ -247,158 +207,6 @@ def _approvals(parsed: definition.Definition, target: Target, values: Mapping[st
         except expressions.ExpressionError as error:
             raise Invalid(f"Whether it needs approval cannot be said: {error}.") from None
     return max(count, int(target.approvals.get(parsed.risk, 0)))
-
-
-def _approvers(run: Execution, runbook: Runbook) -> dict[int, str]:
-    """Who could say yes, and why they are told."""
-    level = max(run.approval_tier, runbook.tier_level)
-    members = Membership.objects.filter(tier__level__gte=level, user__is_active=True) | Membership.objects.filter(
-        role="lead", user__is_active=True
-    )
-    return {pk: "you may approve it" for pk in members.values_list("user", flat=True) if pk != run.requested_by_id}
-
-
-# ---------------------------------------------------------------------- approval
-@transaction.atomic
-def approve(*, execution_id: int, by: User, approved: bool = True, comment: str = "", plan: str = "") -> Execution:
-    """Say yes or no to a run as it is planned; `plan` is the hash that one has seen. One no ends it.
-
-    For a run of a batch it counts for every run of the batch that waits.
-    """
-    batch = Execution.objects.filter(pk=execution_id).values_list("batch", flat=True).first()
-    if batch:  # first of all, as everybody who takes several of its runs does
-        Batch.objects.select_for_update().get(pk=batch)
-    execution = Execution.objects.visible_to(by).lock(execution_id)
-    runbook = execution.version.runbook
-    policies.check_can_approve(by, runbook, execution.approval_tier, execution.requested_by_id)
-    if execution.state != RunState.AWAITING_APPROVAL:
-        raise Conflict(
-            f"Run {execution.pk} does not wait for approval: it is {RunState(execution.state).label.lower()}."
-        )
-    if plan and plan != execution.plan_hash:
-        raise Conflict("This is not the plan that you have seen; look at it again.")
-    if not approved and not comment.strip():
-        raise Invalid("Say why not.", fields={"comment": ["Say why not."]})
-    runs = [execution]
-    if execution.batch_id:
-        others = Execution.objects.select_for_update(of=("self",)).filter(
-            batch=execution.batch_id, state=RunState.AWAITING_APPROVAL
-        )
-        runs += others.exclude(pk=execution.pk).select_related("version__runbook", "target").order_by("pk")
-    for run in runs:
-        _say(run, by, approved, comment)
-    staff.audit(
-        by=by,
-        action="run.approved" if approved else "run.refused",
-        thing=f"run {execution.pk}",
-        after={
-            "runbook": runbook.slug,
-            "target": execution.target.slug,
-            "params": execution.params,
-            "plan": execution.plan_hash,
-            "comment": comment,
-        },
-    )
-    return execution
-
-
-def _say(run: Execution, by: User, approved: bool, comment: str, ahead: AdvanceApproval | None = None) -> None:
-    RunApproval.objects.get_or_create(
-        execution=run, approver=by,
-        defaults={"plan_hash": run.plan_hash, "requester_id": run.requested_by_id, "approved": approved, "comment": comment.strip()[:500], "ahead": ahead},
-    )  # fmt: skip
-    if not approved:
-        ending.end(run, RunState.CANCELLED, f"{by} said no: {comment.strip()}")
-        return
-    said = run.approvals.filter(approved=True, plan_hash=run.plan_hash).count()
-    if said >= run.approvals_needed:
-        run.move_to(RunState.PLANNED if run.batch_id else RunState.QUEUED)
-        run.save(update_fields=["state"])
-        if run.batch_id:
-            ending.advance(run.batch_id)
-        else:
-            ending.queue(run)
-        ending.tell_people(
-            run,
-            {run.requested_by_id: "you asked for it"},
-            f"Run {run.pk}, “{run.version.runbook.title}”, is approved",
-            "approved",
-        )
-    events.publish(f"run.{run.pk}", "state")
-    events.publish("runs", "state")
-
-
-def _use_ahead(run: Execution) -> None:
-    """Count what was approved ahead for this very plan."""
-    now = timezone.now()
-    given = AdvanceApproval.objects.filter(
-        plan_hash=run.plan_hash, revoked_at=None, starts_at__lte=now, ends_at__gt=now
-    )
-    for ahead in given.exclude(approver=run.requested_by_id).select_related("approver").order_by("pk"):
-        if run.state == RunState.AWAITING_APPROVAL:
-            try:
-                policies.check_can_approve(ahead.approver, run.version.runbook, run.approval_tier, run.requested_by_id)
-            except policies.NotPermitted:
-                continue
-            _say(run, ahead.approver, True, ahead.comment or "Approved ahead", ahead)
-
-
-@transaction.atomic
-def approve_ahead(
-    *,
-    slug: str,
-    target: str,
-    by: User,
-    starts_at: Any,
-    ends_at: Any,
-    params: dict[str, Any] | None = None,
-    comment: str = "",
-) -> AdvanceApproval:
-    """Say yes now to a run that somebody else will start between two times, exactly as given here."""
-    runbook = (
-        Runbook.objects.visible_to(by)
-        .select_related("current")
-        .filter(slug=slug, current__isnull=False, retired_at=None)
-        .first()
-    )
-    if runbook is None or runbook.current is None:
-        raise NotFound(f"There is no runbook {slug}.")
-    parsed = definition.parse(runbook.current.text, name=slug)
-    policies.check_can_approve(by, runbook, parsed.approval_rule.tier or 1, None)
-    (system,) = _targets([target], parsed)
-    values = parsed.parse_params(params or {})
-    shown, hidden = _apart(parsed, values)
-    if starts_at is None or ends_at is None or ends_at <= starts_at or ends_at <= timezone.now():
-        raise Invalid(
-            "The window ends after it begins, and in the future.", fields={"ends_at": ["Choose a later end."]}
-        )
-    if ends_at - starts_at > timedelta(days=31):
-        raise Invalid("A window is 31 days at most.", fields={"ends_at": ["Choose an earlier end."]})
-    shown |= _digests(hidden)
-    made = AdvanceApproval.objects.create(
-        version=runbook.current, target=system, params=shown, plan_hash=plan_hash(runbook.current.sha256, [system], shown), approver=by,
-        starts_at=starts_at, ends_at=ends_at, comment=comment.strip()[:500],
-    )  # fmt: skip
-    staff.audit(
-        by=by,
-        action="run.approved_ahead",
-        thing=slug,
-        after={"target": target, "params": shown, "from": starts_at.isoformat(), "to": ends_at.isoformat()},
-    )
-    return made
-
-
-@transaction.atomic
-def revoke_ahead(*, ahead_id: int, by: User) -> AdvanceApproval:
-    """Take back a yes that was given ahead; runs that used it already go on."""
-    found = AdvanceApproval.objects.select_for_update(of=("self",)).filter(pk=ahead_id, revoked_at=None).first()
-    if found is None:
-        raise NotFound(f"There is no such approval {ahead_id}.")
-    if found.approver_id != by.pk and not by.standing.is_administrator:
-        raise policies.NotPermitted("Whoever gave it takes it back, or an administrator.")
-    found.revoked_at = timezone.now()
-    found.save(update_fields=["revoked_at"])
-    return found
 
 
 # ---------------------------------------------------------------------- on a run

@@ -12,22 +12,21 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from traceback import format_tb
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, connections, transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 
-from runbooks import definition, expressions, steps, windows
-from runbooks.engine import ending, lease, locks
+from runbooks import definition, expressions, steps
+from runbooks.engine import admission, ending, lease, locks
+from runbooks.engine.admission import Outcome
 from runbooks.engine.output import OutputWriter, StepOutput, compact
 from runbooks.engine.results import filled, kept, storable
 from runbooks.engine.scope import Scope
-from runbooks.models import Execution, Overlap, RunLock, RunState, StepRun, StepState
-from runbooks.plans import plan_hash
+from runbooks.models import Execution, RunState, StepRun, StepState
 from supportdesk import events
 from supportdesk.errors import DeskError
 
@@ -41,18 +40,6 @@ MOST_PARALLEL = 8
 def worker_name(worker: str = "") -> str:
     """The worker and the process of it that runs this."""
     return f"{worker or socket.gethostname()}#{os.getpid()}"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an attempt ends: a final state with its sentence, or `paused`, `queued` (handed over), `waiting_lock`."""
-
-    state: RunState
-    summary: str = ""
-    waiting_for: str = ""
-    wake_at: datetime | None = None
-    lock_wait: int = 0  # seconds
-    asked: bool = False  # paused because somebody asked for it
 
 
 def run(execution_id: int, worker: str = "") -> bool:
@@ -184,12 +171,14 @@ class _Run:
         """Take the locks, walk the steps, undo where asked, then `finally`."""
         if self.execution.cancel_requested_at is not None:
             return self.end(RunState.CANCELLED, self._cancelled())
-        refused = self._refused()
+        refused = admission.refused(self.execution, self.definition, self.scope)
         if refused is not None:
             return self.end(RunState.FAILED, refused)
-        blocked = self._lock()
+        blocked = None
+        if not self.execution.dry_run:
+            blocked = admission.take_locks(self.execution, self.definition, self.scope, self.names())
         if blocked is not None:
-            return blocked
+            return self.end(blocked.state, blocked.summary) if blocked.state == RunState.FAILED else blocked
         words = " ".join(f"{name}={value}" for name, value in self.execution.params.items())
         dry = ", dry run" if self.execution.dry_run else ""
         self.output.say(
@@ -219,67 +208,6 @@ class _Run:
             moments = [result.wake_at for result in self.waiting.values() if result.wake_at]
             return Outcome(RunState.PAUSED, waiting_for=words, wake_at=min(moments) if moments else None)
         return self.end(RunState.SUCCEEDED, self._success())
-
-    def _refused(self) -> str | None:
-        """Why it must not begin: the target has changed since, lacks something, or is closed."""
-        row = self.execution
-        begun = StepRun.objects.filter(execution=row, attempt__gte=1).exists()  # waiting for a lock is no beginning
-        if missing := [need for need in self.definition.needed_connections if need not in self.scope.connections]:
-            return f"Target {row.target} has no connection {', '.join(missing)}."
-        if row.approvals_needed and row.plan_hash != plan_hash(
-            row.version.sha256, [row.target, *self.scope.others], row.params
-        ):
-            return "The target has changed since this was approved; ask again."
-        if not begun and row.approvals_needed and row.approval_expires_at and row.approval_expires_at < timezone.now():
-            return "The approval has expired; ask again."
-        changes = self.definition.risk != "read" and not row.dry_run and not row.break_glass_reason
-        closed = filter(None, map(windows.closed_because, [row.target, *self.scope.others]))
-        return next(closed, None) if changes and not begun else None
-
-    def _lock(self) -> Outcome | None:
-        """Take the locks, or say how the run waits or ends without them."""
-        if self.execution.dry_run:
-            return None
-        wanted, by_key = [], {}
-        names = self.names()
-        for lock in self.definition.wanted_locks:
-            key = str(expressions.fill(lock.key, names))[:120]
-            if lock.scope == "target":
-                key = f"{self.execution.target.slug}/{key}"
-            wanted.append((key, lock.mode == "exclusive"))
-            by_key[key] = lock
-        if self.definition.locks is None and self.definition.risk != "read":
-            for other in self.scope.others:  # a target that it may change is its own, whichever step names it
-                wanted.append((f"{other.slug}/target", True))
-                by_key[f"{other.slug}/target"] = definition.Lock()
-        schedule = self.execution.schedule
-        if schedule is not None and schedule.overlap == Overlap.QUEUE:
-            key = f"{self.execution.target.slug}/schedule {schedule.pk}"
-            wanted.append((key, True))
-            by_key[key] = definition.Lock(wait=86_400)
-        with transaction.atomic():
-            others = locks.take(self.execution, wanted)
-            circle = locks.circle(self.execution, others)
-        if not others:
-            return None
-        keys = set(RunLock.objects.filter(execution__in=others).values_list("key", flat=True)) & set(by_key)
-        held = ", ".join(f"run {other.pk} ({other.version.runbook.title})" for other in others)
-        policies = {by_key[key].on_conflict for key in keys} or {"queue"}
-        if "fail" in policies:
-            return Outcome(RunState.FAILED, f"{', '.join(sorted(keys))} is in use by {held}.")
-        if "skip" in policies:
-            return Outcome(RunState.SKIPPED, f"{', '.join(sorted(keys))} is in use by {held}, so this run is left out.")
-        if circle:
-            words = ", which waits for ".join(f"run {pk}" for pk in circle)
-            return self.end(
-                RunState.FAILED,
-                f"{', '.join(sorted(keys))} is held by {held}. To wait would be for ever: this run waits for {words}, "
-                f"which is this run or called it.",
-            )
-        seconds = min(by_key[key].wait for key in keys) if keys else 1800
-        return Outcome(
-            RunState.WAITING_LOCK, waiting_for=f"{', '.join(sorted(keys))}, held by {held}", lock_wait=seconds
-        )
 
     def end(self, state: RunState, summary: str) -> Outcome:
         """Run `finally`, whatever came before, as long as anything did."""

@@ -57,15 +57,14 @@ def open_ticket(
 ) -> tuple[Ticket, Message]:
     """Open a ticket with its first message, which is the requester's, and start its clocks (`ticket.clocks`).
 
-    What is `spam`, for the reason given, is closed at once: no clock runs and no rule hears of it. `by` is the member of staff or integration that opens it; None for mail, where the requester
-    does. Without a tier it goes to the first. Raises `Invalid` when subject or text is empty.
+    What is `spam`, for the reason given, is closed at once: no clock runs and no rule hears of it. `by` is the
+    member of staff or integration that opens it; None for mail, where the requester does. Without a tier it goes to
+    the first. Raises `Invalid` when subject or text is empty.
     """
+    subject, text, now = one_line(subject, most=300), clean(text).strip(), at or timezone.now()
     if by is not None:
         policies.check_can_open(by)
-    subject, text, now = one_line(subject, most=300), clean(text).strip(), at or timezone.now()
-    missing = {name: ["Write something here."] for name, value in [("subject", subject), ("text", text)] if not value}
-    if missing and by is not None:
-        raise Invalid("A ticket needs a subject and a text.", fields=missing)
+        _check_words(subject=subject, text=text)
     requester = find_requester(requester_email, requester_name)
     in_force = rules.current()
     ticket = Ticket(
@@ -112,6 +111,11 @@ def open_ticket(
     if spam:
         TicketEvent.record(ticket, opener, "spam", at=now, reason=spam)
     return ticket, message
+
+
+def _check_words(**words_: str) -> None:
+    if missing := {name: ["Write something here."] for name, value in words_.items() if not value}:
+        raise Invalid("A ticket needs a subject and a text.", fields=missing)
 
 
 def new_ticket(*, created_at: datetime, **fields: Any) -> Ticket:

@@ -1,0 +1,125 @@
+"""People of every role, and one of each thing that they may ask for."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.files.base import ContentFile
+from django.utils import timezone
+
+from runbooks import actions as run_actions
+from runbooks.models import Execution, RunState
+from staff.models import User
+from tests.factories import UserFactory, agent, lead, ticket
+from tests.runbooks.make import runbook, shell
+from tickets import actions
+from tickets.models import (
+    Attachment,
+    Category,
+    CustomField,
+    Job,
+    Organization,
+    Recurrence,
+    RetentionPolicy,
+    Rule,
+    SLAPolicy,
+    Ticket,
+    TicketLink,
+)
+from tickets.sla import rules
+
+
+@pytest.fixture
+def people(db) -> dict[str, User | None]:
+    return {
+        "nobody": None,
+        "tierless": UserFactory(),
+        "tier1": agent(1),
+        "tier2": agent(2),
+        "tier3": agent(3),
+        "lead": lead(1, 2),
+        "administrator": UserFactory(role="administrator"),
+        "auditor": UserFactory(role="auditor"),
+        "integration": UserFactory(role="integration"),
+    }
+
+
+@pytest.fixture
+def things(people) -> dict[str, int]:
+    """A ticket of tier 2 that came by mail with a file, a queued run and a lost one, all attached to it."""
+    from tickets.mail import incoming
+    from tickets.models import ImapAccount, InboundEmail, Mailbox, MailRule
+
+    box = Mailbox.objects.get(name="tech")
+    ImapAccount.objects.create(mailbox=box, host="127.0.0.1", port=1, security="none", user="x", secret=b"")
+    raw = b"From: a@b.example\nTo: tech@example.com\nSubject: Help\nMessage-ID: <p@b.example>\n\nIt broke."
+    made = Ticket.objects.get(
+        number=incoming.apply(incoming.store(raw, mailbox=Mailbox.objects.get(name="tech")).pk).ticket
+    )
+    from tickets.actions._messages import NewFile
+
+    note = actions.note(
+        number=made.number, by=people["tier3"], text="See the file.", files=[NewFile("a.txt", "text/plain", b"x")]
+    )
+    acting = {**shell("true"), "effect": "idempotent"}
+    runbook("reads-only", [shell("true")], risk="read")
+    runbook("changes-things", [acting], tier=2)
+    runbook("destroys", [acting], risk="destructive", tier=3)
+    run_actions.save_target(slug="box", name="Box", environment="test", connections={"paths": {}})
+    arguments = {"slug": "changes-things", "target": "box", "by": people["administrator"], "ticket": made.number}
+    run, lost = run_actions.start(**arguments), run_actions.start(**arguments)
+    Execution.objects.filter(pk=lost.pk).update(state=RunState.LOST)
+    asking = run_actions.start(slug="destroys", target="box", by=people["tier3"])
+    draft = run_actions.save_draft(by=people["tier3"], text="x")
+    now = timezone.now()
+    ahead = run_actions.approve_ahead(
+        slug="changes-things", target="box", by=people["tier3"], starts_at=now, ends_at=now + timedelta(days=1)
+    )
+    schedule = run_actions.save_schedule(
+        name="weekly", slug="reads-only", targets=["box"], cron_rule="0 9 * * 1", zone="UTC", by=people["administrator"]
+    )
+    other = ticket(2)
+    tie = TicketLink.objects.create(source=made, target=ticket(2), kind="blocks")
+    CustomField.objects.create(slug="order", label="Order", kind="text")
+    rules.bump()
+    return {
+        "asking": asking.pk,
+        "draft": draft.pk,
+        "ahead": ahead.pk,
+        "schedule": schedule.pk,
+        "link": tie.pk,
+        "step": made.checklist.create(text="Look").pk,
+        "ticket": made.number,
+        "file": Attachment.objects.get(message=note).pk,
+        "mail": made.messages.first().pk,
+        "other": other.number,
+        "run": run.pk,
+        "lost": lost.pk,
+        "requester": made.requester_id,
+        "organization": Organization.objects.create(name="Acme").pk,
+        "policy": SLAPolicy.objects.get().pk,
+        "category": Category.objects.all()[0].pk,
+        "retention": RetentionPolicy.objects.create(name="x", days=9).pk,
+        "approval": made.approvals.create(question="May I?", of_level=2).pk,
+        "rule": Rule.objects.create(name="x", events=["opened"], recipe={"priority": "high"}).pk,
+        "recurrence": Recurrence.objects.create(
+            name="x", cron="0 9 * * mon", requester_email="a@b.example", subject="s", text="t", tier=made.tier
+        ).pk,
+        "agent": people["tier2"].pk,
+        "agent_email": people["tier2"].email,
+        "bulk": Job.objects.create(kind="bulk", title="x", state="done").pk,
+        "job": Job.objects.create(kind="clocks", title="x").pk,
+        "picture": _picture(made).pk,
+        "mailbox": box.pk,
+        "unread": InboundEmail.objects.create(mailbox=box, raw=raw, content_hash="x", state="failed", ticket=made).pk,
+        "mail_rule": MailRule.objects.create(name="x", conditions=[], spam=True).pk,
+    }
+
+
+def _picture(made: Ticket) -> Attachment:
+    """A picture in the text of the ticket's first mail."""
+    picture = Attachment(
+        message=made.messages.first(), name="a.png", content_type="image/png", size=8, content_id="a@x"
+    )
+    picture.file.save("a", ContentFile(b"\x89PNG\r\n\x1a\n"), save=False)
+    picture.save()
+    return picture
