@@ -37,4 +37,6 @@ def sign(purpose: str, *parts: object, length: int = 20) -> str:
 
 def verify(signature: str, purpose: str, *parts: object) -> bool:
     """Compare in constant time; mail servers may have changed the case."""
+    if not signature.isascii():
+        return False
     return hmac.compare_digest(signature.lower(), sign(purpose, *parts, length=max(len(signature), 16)))

@@ -7,7 +7,7 @@ harmless: it locks its own object and looks whether the work is done.
 import logging
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import connection, models, transaction
 from django.db.models import Q
@@ -63,12 +63,14 @@ def handler(name: str) -> Callable[[Callable[[int], None]], Callable[[int], None
     return register
 
 
-def put(name: str, object_id: int, *, key: str, at_once: bool = True) -> OutboxItem:
+def put(name: str, object_id: int, *, key: str, at_once: bool = True, not_before: datetime | None = None) -> OutboxItem:
     """Add a row to the open transaction; a key already there is the same row, not a second delivery.
 
     What need not be `at_once` is left to the next sweep, some seconds later: ringing costs as much as a statement.
+    What must not happen before a moment is left to the first sweep after it.
     """
-    item = OutboxItem(handler=name, object_id=object_id, key=key, created_at=timezone.now())
+    now = timezone.now()
+    item = OutboxItem(handler=name, object_id=object_id, key=key, created_at=now, next_attempt_at=not_before or now)
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO supportdesk_outboxitem (handler, object_id, key, created_at, next_attempt_at, attempts, last_error)"
@@ -79,7 +81,7 @@ def put(name: str, object_id: int, *, key: str, at_once: bool = True) -> OutboxI
     if made is None:
         return OutboxItem.objects.get(key=key)
     item.pk = made[0]
-    if at_once:
+    if at_once and not_before is None:
         ring_on_commit("supportdesk.deliver", item.pk)
     return item
 

@@ -18,6 +18,8 @@ TAGS = {
     "h6", "hr", "i", "ins", "li", "ol", "p", "pre", "q", "s", "small", "span", "strong", "sub", "sup", "table",
     "tbody", "td", "tfoot", "th", "thead", "tr", "u", "ul",
 }  # fmt: skip
+# What stands in these is no text.
+UNREAD_TAGS = {"script", "style", "title", "head", "noscript", "template", "svg", "math"}
 ATTRIBUTES = {
     "a": {"href", "title"},
     "td": {"colspan", "rowspan"},
@@ -34,7 +36,7 @@ def sanitise(html: str) -> str:
         attributes=ATTRIBUTES,
         url_schemes={"http", "https", "mailto", "tel"},
         link_rel="noopener noreferrer nofollow",
-        clean_content_tags={"script", "style", "title", "head", "noscript", "template", "svg", "math"},
+        clean_content_tags=UNREAD_TAGS,
     )
 
 

@@ -213,7 +213,7 @@ def free_port() -> int:
 
 def check_port(port: int, *, choose: str = "--port", host: str = "127.0.0.1") -> None:
     """Raise `Trouble` when the port cannot be used; `choose` says where another is chosen."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -18,6 +18,7 @@ from tickets.models import (
     CustomField,
     Job,
     Organization,
+    OutboundEmail,
     Recurrence,
     RetentionPolicy,
     Rule,
@@ -111,8 +112,17 @@ def things(people) -> dict[str, int]:
         "picture": _picture(made).pk,
         "mailbox": box.pk,
         "unread": InboundEmail.objects.create(mailbox=box, raw=raw, content_hash="x", state="failed", ticket=made).pk,
+        "sent": _sent(made).pk,
         "mail_rule": MailRule.objects.create(name="x", conditions=[], spam=True).pk,
     }
+
+
+def _sent(made: Ticket) -> OutboundEmail:
+    """The mail of a reply."""
+    message = made.messages.create(kind="reply", text="x", author=None)
+    return OutboundEmail.objects.create(
+        ticket=made, message=message, sender="a@example.com", to="b@b.example", reply_to="a@example.com", subject="x", rfc_id="x@x"
+    )  # fmt: skip
 
 
 def _picture(made: Ticket) -> Attachment:

@@ -150,6 +150,7 @@ PAGES: dict[str, tuple[str, set[str], dict[str, str], set[str]]] = {
     "mails_wanted": ("/notifications/mail/", set(), {}, set(ROLES) - {"nobody"}),
     "audit": ("/audit/", SETTINGS, {}, set()),
     "runbooks:pick": ("/runs/pick/{ticket}/", READERS, {}, set()),
+    "tickets:sent_mail": ("/mail/outgoing/{sent}/", {"administrator"}, {}, set()),
     "tickets:outgoing": ("/mail/outgoing/", {"administrator"}, {}, set()),
     "tickets:spam": ("/tickets/{ticket}/spam/", set(), {"spam": "yes"}, TIER2),
     "tickets:attention": ("/mail/attention/", MAKERS, {}, set()),

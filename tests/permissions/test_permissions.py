@@ -231,5 +231,5 @@ def test_refusals_name_the_rule(people, things):
 
 def test_the_rows_that_these_tests_need_exist(people, things):
     assert Article.objects.filter(slug="users-cannot-log-in").exists()
-    assert OutboundEmail.objects.count() == 0
+    assert OutboundEmail.objects.count() == 1
     assert ticket(1).tier.level == 1

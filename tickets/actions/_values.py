@@ -23,22 +23,32 @@ def tags(texts: Iterable[str]) -> list[str]:
     return wanted
 
 
-def copies(addresses: Iterable[str], requester: str) -> list[str]:
-    """Addresses for copies as they are kept, or `Invalid`. Mail to the desk's own would come back as tickets."""
+def is_address(text: str) -> bool:
+    """Whether a text is an address that mail can be sent to."""
+    try:
+        validate_email(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def copies(addresses: Iterable[str], requester: str, *, most: bool = False) -> list[str]:
+    """Addresses for copies as they are kept, or `Invalid`. Mail to the desk's own would come back as tickets.
+
+    With `most`, as many as a ticket may have rather than `Invalid`.
+    """
     wanted = {one_line(address, most=300).lower() for address in addresses} - {"", requester}
     if not wanted:
         return []
     wanted -= set(Mailbox.objects.filter(address__in=wanted).values_list("address", flat=True))
     for address in wanted:
-        try:
-            validate_email(address)
-        except ValidationError:
+        if not is_address(address):
             words = f"{address[:80]} is not an address."
-            raise Invalid(words, fields={"cc": [words]}) from None
-    if len(wanted) > MOST_COPIES:
+            raise Invalid(words, fields={"cc": [words]})
+    if len(wanted) > MOST_COPIES and not most:
         words = f"{MOST_COPIES} copies at most."
         raise Invalid(words, fields={"cc": [words]})
-    return sorted(wanted)
+    return sorted(wanted)[:MOST_COPIES]
 
 
 def tag(text: str) -> str:

@@ -152,8 +152,9 @@ def receive(
 def _add_copies(ticket: Ticket, by: Requester, addresses: Sequence[str]) -> None:
     """Who else a message went to gets copies from now on."""
     was = ticket.cc
-    wanted = sorted({*was, *addresses} - {ticket.requester.email})
-    if len(wanted) > len(was) and len(wanted) <= values.MOST_COPIES:
+    fresh = [one for one in addresses if one not in was and one != ticket.requester.email]
+    wanted = sorted([*was, *fresh[: max(0, values.MOST_COPIES - len(was))]])
+    if len(wanted) > len(was):
         ticket.cc = wanted
         ticket.touch("cc")
         TicketEvent.record(ticket, by, "cc", was=", ".join(was) or "nobody", to=", ".join(wanted))

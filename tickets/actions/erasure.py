@@ -25,6 +25,7 @@ from tickets.models import (
     InboundEmail,
     JobRow,
     Letter,
+    LetterKind,
     MailAddress,
     MergeRecord,
     Message,
@@ -139,6 +140,8 @@ def erase_requester(*, requester_id: int, by: User) -> Goes:
     requester.email, requester.name, requester.organization = f"erased-{requester.pk}@invalid", NOBODY, None
     requester.erased_at = timezone.now()
     requester.save()
+    # What they wrote on others' tickets went to staff by mail, too.
+    Letter.objects.filter(ticket__in=changed, kind=LetterKind.NOTICE).update(**_NO_LETTER)
     for ticket in Ticket.objects.filter(pk__in=own | changed).select_related("requester"):
         TicketText.rebuild(ticket)
         if ticket.pk in changed:
@@ -243,6 +246,7 @@ def _forget_snippet(ticket: Ticket) -> None:
 _TYPED = (
     "subject", "field", "cc", "step_added", "step_done", "step_undone", "step_removed", "approval_asked", "approved", "refused",
     "approval_withdrawn", "bounced", "delivery_failed",
+    "rated", "forwarded", "mail_capped", "sent_again", "reply_refused",
 )  # fmt: skip
 
 

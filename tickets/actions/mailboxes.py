@@ -1,7 +1,6 @@
 """Settings of mail: mailboxes, where they are fetched from, templates, rules; and what requesters think of us."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -21,7 +20,6 @@ from tickets.models import (
     ImapAccount,
     ImapLogin,
     ImapSecurity,
-    LetterKind,
     Mailbox,
     MailRule,
     MailTemplate,
@@ -53,6 +51,7 @@ def save_mailbox(*, by: User, pk: int | None = None, tier: Tier, **values: Any) 
         if name in _PLAIN and not (name == "name" and pk):
             setattr(found, name, value)
     found.tier, found.address = tier, one_line(found.address, most=254).lower()
+    found.display_name = one_line(found.display_name, most=80)
     wrong: dict[str, list[str]] = {}
     try:
         validate_email(found.address)
@@ -97,6 +96,8 @@ def save_imap(
         wrong["tenant"] = ["Write the tenant's id or domain."]
     if wrong:
         raise Invalid("Some fields need another value.", fields=wrong)
+    if (found.host, found.user, found.folder) != (host.strip(), user.strip(), folder.strip() or "INBOX"):
+        found.uid_validity, found.last_uid = None, 0  # another folder's numbers mean other messages
     found.host, found.port, found.security, found.user, found.login = host.strip(), port, security, user.strip(), login
     found.client_id, found.tenant, found.folder, found.done_folder = (
         client_id.strip(),
@@ -127,7 +128,7 @@ def try_imap(*, by: User, mailbox: Mailbox) -> str:
         raise NotFound(f"{mailbox} is not fetched from anywhere yet.")
     try:
         return imap.try_out(account)
-    except imap.TROUBLE as error:
+    except Exception as error:  # whatever a server says is shown
         raise Conflict(str(error or type(error).__name__)[:500]) from None
 
 
@@ -233,10 +234,11 @@ def send_again(*, number: int, by: User, message: int) -> OutboundEmail:
 @transaction.atomic
 def rate(*, number: int, signature: str, score: str, comment: str = "") -> Rating:
     """Keep what a requester thinks of how their ticket was handled; by the link that was sent to them."""
-    ticket = rated_ticket(number=number, signature=signature)
     if score not in RatingScore.values:
         raise Invalid("Choose how it was.", fields={"score": ["Choose one."]})
-    ticket = Ticket.objects.lock(number)
+    ticket = Ticket.objects.lock(rated_ticket(number=number, signature=signature).number)
+    if ticket.erased_at is not None:
+        raise NotFound("This link leads nowhere (any more).")
     comment = clean(comment).strip()[:2000]
     before = Rating.objects.filter(ticket=ticket).values_list("score", "comment").first()
     rating, _ = Rating.objects.update_or_create(
@@ -248,21 +250,11 @@ def rate(*, number: int, signature: str, score: str, comment: str = "") -> Ratin
 
 
 def rated_ticket(*, number: int, signature: str) -> Ticket:
-    """The ticket of a rating's link, or NotFound."""
-    ticket = Ticket.objects.select_related("requester").filter(number=number, erased_at=None).first()
-    if ticket is None or not crypto.verify(signature, "rate", number):
+    """The ticket of a rating's link, or the one that it was merged into; or NotFound."""
+    found = Ticket.objects.select_related("requester", "merged_into", "rating")
+    ticket = found.filter(number=number).first() if crypto.verify(signature, "rate", number) else None
+    while ticket is not None and ticket.merged_into_id is not None:
+        ticket = found.filter(pk=ticket.merged_into_id).first()
+    if ticket is None or ticket.erased_at is not None:
         raise NotFound("This link leads nowhere (any more).")
     return ticket
-
-
-def check_can_tend_mail(by: User) -> None:
-    """Mail that needs a look: leads and administrators."""
-    policies.check_can_make_rules(by)
-
-
-def template_facts(kind: str, mailbox: Mailbox | None) -> Mapping[str, str]:
-    """Example facts for a preview."""
-    facts = dict(wording.NAMES)
-    if mailbox is not None:
-        facts["desk"] = mailbox.display_name
-    return facts if kind != LetterKind.RECEIVED else facts | {"text": ""}

@@ -8,9 +8,11 @@ from staff.models import User
 from supportdesk import crypto
 from tickets.models import Mailbox, Ticket
 
-_REPLY = re.compile(r"\+t(\d{1,18})\.([a-z2-7]{20})@", re.IGNORECASE)
-_OURS = re.compile(r"^t(\d{1,18})\.[ml](\d{1,18})\.([a-z2-7]{20})@", re.IGNORECASE)
-_TAG = re.compile(r"\[#(\d{1,18})\]")
+_REPLY = re.compile(r"\+t(\d{1,18})\.([a-z2-7]{20})@", re.IGNORECASE | re.ASCII)
+_OURS = re.compile(r"^t(\d{1,18})\.([ml])(\d{1,18})\.([a-z2-7]{20})@", re.IGNORECASE | re.ASCII)
+# What the ID of a message, and of a letter, is signed for.
+_PURPOSES = {"m": "message-id", "l": "letter-id"}
+_TAG = re.compile(r"\[#(\d{1,18})\]", re.ASCII)
 
 
 def reply_address(mailbox: str, ticket: Ticket, participant: str) -> str:
@@ -19,10 +21,9 @@ def reply_address(mailbox: str, ticket: Ticket, participant: str) -> str:
     return f"{local}+t{ticket.number}.{crypto.sign('reply', ticket.number, participant.lower())}@{domain}"
 
 
-def ticket_of_reply_address(address: str) -> Ticket | None:
-    """The ticket whose signed reply address this is, or None."""
-    found = participant_of_reply_address(address)
-    return found[0] if found else None
+def is_reply_address(address: str) -> bool:
+    """Whether an address has the form of one of our reply addresses, signed or not."""
+    return _REPLY.search(address) is not None
 
 
 def participant_of_reply_address(address: str) -> tuple[Ticket, User | None] | None:
@@ -36,9 +37,9 @@ def participant_of_reply_address(address: str) -> tuple[Ticket, User | None] | N
     if any(crypto.verify(match[2], "reply", ticket.number, one) for one in people):
         return ticket, None
     # Whoever may have been written to: staff come and go, so all of them, and the address itself says whom.
-    for user in User.objects.filter(is_active=True):
-        if crypto.verify(match[2], "reply", ticket.number, user.email):
-            return ticket, user
+    for pk, email in User.objects.filter(is_active=True).values_list("pk", "email"):
+        if crypto.verify(match[2], "reply", ticket.number, email):
+            return ticket, User.objects.get(pk=pk)
     # The requester's address may have been corrected since.
     for email in ticket.messages.exclude(requester=None).values_list("requester__email", flat=True).distinct():
         if crypto.verify(match[2], "reply", ticket.number, email):
@@ -49,7 +50,7 @@ def participant_of_reply_address(address: str) -> tuple[Ticket, User | None] | N
 def new_message_id(ticket_number: int, pk: int, *, letter: bool = False) -> str:
     """Our Message-ID, without angle brackets: fixed by the message (or letter) it belongs to, and verifiable."""
     kind = "l" if letter else "m"
-    signature = crypto.sign("letter-id" if letter else "message-id", ticket_number, pk)
+    signature = crypto.sign(_PURPOSES[kind], ticket_number, pk)
     return f"t{ticket_number}.{kind}{pk}.{signature}@{settings.MAIL_DOMAIN}"
 
 
@@ -58,8 +59,8 @@ def ticket_number_of_ours(message_id: str) -> int | None:
     match = _OURS.match(message_id)
     if match is None:
         return None
-    purpose = "letter-id" if ".l" in match[0].lower() else "message-id"
-    return int(match[1]) if crypto.verify(match[3], purpose, int(match[1]), int(match[2])) else None
+    number, kind, pk, signature = int(match[1]), match[2].lower(), int(match[3]), match[4]
+    return number if crypto.verify(signature, _PURPOSES[kind], number, pk) else None
 
 
 def number_in_subject(subject: str) -> int | None:

@@ -6,7 +6,9 @@ from email.message import Message
 
 from tickets.mail import headers
 
-_METHOD = re.compile(r"\b(spf|dkim|dmarc|arc)\s*=\s*([a-z]+)", re.IGNORECASE)
+# The begin of one result: what follows (smtp.mailfrom=… and the like) may hold words of the sender.
+_METHOD = re.compile(r"\s*(spf|dkim|dmarc|arc)\s*(?:/\s*\d+\s*)?=\s*([a-z]+)(?![^\s;])", re.IGNORECASE)
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _COMMENT = re.compile(r"\([^()]*\)")
 
 
@@ -17,13 +19,13 @@ def results(message: Message, trusted: Sequence[str]) -> dict[str, str]:
     """
     known = {name.lower() for name in trusted}
     for text in headers.values(message, "Authentication-Results"):
-        text = _COMMENT.sub(" ", " ".join(text.split()))
+        text = _COMMENT.sub(" ", _QUOTED.sub('""', " ".join(text.split())))
         name, _, said = text.partition(";")
         if name.strip().split(" ")[0].lower() not in known:
             continue
         found: dict[str, str] = {}
-        for method, result in _METHOD.findall(said):
-            method, result = method.lower(), result.lower()
+        for match in filter(None, map(_METHOD.match, said.split(";"))):
+            method, result = match[1].lower(), match[2].lower()
             # Several signatures: one that holds is enough.
             if found.get(method) != "pass":
                 found[method] = result

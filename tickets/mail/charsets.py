@@ -18,8 +18,8 @@ _ALIASES = {
     "unicode-1-1-utf-8": "utf-8", "unicode-1-1-utf-7": "utf-7", "x-unknown": "", "unknown-8bit": "", "unknown": "", "default": "", "windows-1252": "cp1252", "cp-1252": "cp1252", "x-cp1252": "cp1252",
     "binary": "", "8bit": "",
 }  # fmt: skip
-# Codecs of Python that are not charsets: they change bytes to bytes, ask the network's names, or run on for ever.
 FEW = 20  # bytes beyond ASCII below which a guess is worth nothing
+# Codecs of Python that are not charsets: they change bytes to bytes, ask the network's names, or run on for ever.
 _NO_CHARSETS = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
 
 

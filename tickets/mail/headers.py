@@ -5,7 +5,7 @@ import binascii
 import quopri
 import re
 from email.message import Message
-from email.utils import getaddresses, parsedate_to_datetime
+from email.utils import getaddresses
 from inspect import signature
 
 from supportdesk.text import clean, one_line
@@ -125,14 +125,6 @@ def ids(message: Message, name: str) -> list[str]:
     found = _ID.findall(text) or ([text.strip()] if "@" in text and " " not in text.strip() else [])
     cleaned = ["".join(clean(one.encode("utf-8", "replace").decode()).split())[:998] for one in found[:MOST_IDS]]
     return [one for one in cleaned if one]
-
-
-def date_of(message: Message) -> str:
-    """When it says that it was written, ISO 8601; empty when it does not say so in a way that can be read."""
-    try:
-        return parsedate_to_datetime(str(message.get("Date", ""))).isoformat()
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return ""
 
 
 def inner(part: Message) -> list[Message]:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import nh3
 from inscriptis import get_text
 
-from supportdesk.text import ATTRIBUTES, TAGS, clean
+from supportdesk.text import ATTRIBUTES, TAGS, UNREAD_TAGS, clean
 
 MOST_HTML = 2_000_000  # characters that are looked at; beyond that the text is cut
 MOST_DEPTH = 400
@@ -23,10 +23,6 @@ _QUOTES = (
 _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"}
 _SILENT = {"script", "style", "head", "title", "template", "noscript", "svg", "math", "object", "iframe"}
 _SPACE = re.compile(r"[\s\u00a0\u200b-\u200f\ufeff]+")
-_ATTRIBUTION = re.compile(
-    r"(wrote|schrieb|a écrit|escribió|ha scritto|schreef|skrev|napisał\(?a?\)?|napsal\(?a\)?|escreveu|kirjoitti|пишет|写道|のメール|작성)\s*:?\s*$",
-    re.IGNORECASE,
-)
 
 
 class _Cut(HTMLParser):
@@ -101,7 +97,7 @@ def _tidy(source: str) -> str:
     return nh3.clean(
         source[:MOST_HTML], tags=TAGS | {"img"}, attributes={**kept, "img": {"src", "alt", "width", "height"}, "*": marks},
         url_schemes={"http", "https", "mailto", "tel", "cid"}, link_rel=None,
-        clean_content_tags={"script", "style", "title", "head", "noscript", "template", "svg", "math"},
+        clean_content_tags=UNREAD_TAGS,
     )  # fmt: skip
 
 
@@ -171,7 +167,7 @@ def sanitise(source: str, inline: set[str], *, remote: bool = False) -> str:
         attribute_filter=attribute,
         url_schemes={"http", "https", "mailto", "tel", "cid"},
         link_rel="noopener noreferrer nofollow",
-        clean_content_tags={"script", "style", "title", "head", "noscript", "template", "svg", "math"},
+        clean_content_tags=UNREAD_TAGS,
     )
     return re.sub(r"<img(?![^>]*\bsrc=)[^>]*>", "", safe)
 

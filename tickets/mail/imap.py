@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -15,7 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection, connections
 from django.db.models import F
 from django.db.models.functions import Now
-from imap_tools import BaseMailBox, MailBox, MailBoxStartTls, MailBoxUnencrypted, MailMessageFlags
+from imap_tools import BaseMailBox, MailBox, MailBoxStartTls, MailBoxUnencrypted
 from imap_tools.errors import ImapToolsError
 
 from supportdesk import crypto
@@ -39,8 +40,21 @@ SCOPES = {
     ImapLogin.MICROSOFT: "https://outlook.office.com/IMAP.AccessAsUser.All offline_access",
     ImapLogin.GOOGLE: "https://mail.google.com/",
 }
+# Headers that say how a body is written: not of the words that stand for one.
+_CONTENT = re.compile(rb"^(?:content-|mime-)[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE | re.MULTILINE)
 # Whatever a server, a network or a token endpoint does to us.
-TROUBLE = (OSError, imaplib.IMAP4.error, ImapToolsError, httpx.HTTPError, ssl.SSLError, EOFError, Invalid, ValueError)
+TROUBLE = (
+    OSError,
+    imaplib.IMAP4.error,
+    ImapToolsError,
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    ssl.SSLError,
+    EOFError,
+    Invalid,
+    ValueError,
+    LookupError,
+)
 
 
 @contextmanager
@@ -60,6 +74,8 @@ def signed_in(account: ImapAccount) -> Iterator[BaseMailBox]:
             box.login(account.user, secret, initial_folder=account.folder)
         else:
             box.xoauth2(account.user, _access_token(account, secret, client_secret), initial_folder=account.folder)
+        # A server says more of what it can do to whom it knows; imaplib does not ask again.
+        box.client.capabilities = tuple(box.client.capability()[1][-1].decode("ascii", "replace").upper().split())
         yield box
     finally:
         try:
@@ -79,6 +95,7 @@ def _access_token(account: ImapAccount, refresh_token: str, client_secret: str) 
         asked["client_secret"] = client_secret
     answer = httpx.post(url, data=asked, timeout=TIMEOUT, follow_redirects=False)
     said = answer.json() if "json" in answer.headers.get("content-type", "") else {}
+    said = said if isinstance(said, dict) else {}
     if answer.status_code != 200 or "access_token" not in said:
         raise Invalid(
             f"The provider gives no token: {said.get('error', answer.status_code)} {said.get('error_description', '')}"[
@@ -104,81 +121,129 @@ def _can_idle(box: BaseMailBox) -> bool:
     return "IDLE" in box.client.capabilities
 
 
-def fetch(box: BaseMailBox, account: ImapAccount, stopped: threading.Event) -> tuple[int, str]:
+@dataclass
+class Stored:
+    """Messages of a folder that are stored and could not be moved or marked: they are not fetched again."""
+
+    validity: int = 0
+    again_at: dict[str, float] = field(default_factory=dict)  # uid -> when to try, by the monotonic clock
+
+
+def fetch(
+    box: BaseMailBox, account: ImapAccount, stopped: threading.Event, stored: Stored | None = None
+) -> tuple[int, str]:
     """Store what is there, one message after the other, and move each once it is committed: (how many, what went wrong).
 
     A message that the server does not give is named and passed over; it is tried again the next time.
     """
+    stored = stored if stored is not None else Stored()
     count, trouble = 0, ""
-    for uid in _fresh(box, account):
+    fresh = _fresh(box, account, stored)
+    left = dict.fromkeys(fresh.uids)
+    for uid in fresh.uids:
         if stopped.is_set():
             break
         try:
-            count += _take(box, account, uid)
+            count += _take(box, account, uid, stored)
+            del left[uid]
         except imaplib.IMAP4.abort:
             raise
         except (imaplib.IMAP4.error, ImapToolsError, ValueError) as error:
             trouble = trouble or f"Message {uid} cannot be taken: {error}"[:500]
             log.warning("mailbox %s: %s", account.pk, trouble)
+    if fresh.known:  # what was not taken is looked at again, also when somebody reads it meanwhile
+        account.last_uid = max(account.last_uid, min((int(uid) for uid in left), default=fresh.newest + 1) - 1)
+    else:
+        account.last_uid = fresh.newest
     return count, trouble
 
 
-def _fresh(box: BaseMailBox, account: ImapAccount) -> list[str]:
+@dataclass(frozen=True)
+class _Fresh:
+    """What a folder holds that was not taken yet, and its newest UID. `known`: the folder was looked at before."""
+
+    uids: list[str]
+    newest: int
+    known: bool
+
+
+def _fresh(box: BaseMailBox, account: ImapAccount, stored: Stored) -> _Fresh:
     """The messages that were not taken yet. Where they stay, also those that somebody read elsewhere meanwhile."""
+    validity = int(box.folder.status(account.folder, ["UIDVALIDITY"])["UIDVALIDITY"])
+    if stored.validity != validity:
+        stored.validity, stored.again_at = validity, {}
+    known, account.uid_validity = account.uid_validity == validity, validity
     if account.done_folder:
-        return box.uids("ALL")
-    validity = box.folder.status(account.folder, ["UIDVALIDITY"])["UIDVALIDITY"]
+        return _Fresh(box.uids("UNDELETED"), 0, True)
     unseen, every = set(box.uids("UNSEEN")), box.uids("ALL")
-    if account.uid_validity == validity:
-        fresh = [uid for uid in every if int(uid) > account.last_uid or uid in unseen]
-    else:  # the first time what was read before is not the desk's
-        fresh = [uid for uid in every if uid in unseen]
-    account.uid_validity, account.last_uid = validity, max(map(int, every), default=0)
-    return fresh
+    newest = max(map(int, every), default=0)
+    # The first time what was read before is not the desk's.
+    fresh = [uid for uid in every if uid in unseen or (known and int(uid) > account.last_uid)]
+    return _Fresh(fresh, newest, known)
 
 
-def _take(box: BaseMailBox, account: ImapAccount, uid: str) -> int:
-    raw = _raw(box, uid)
-    if raw is None:  # somebody else took it away meanwhile
-        return 0
-    envelope = incoming.Envelope(Via.IMAP, "", [account.mailbox.address], f"{account.host} {account.folder} {uid}")
-    if raw.strip():
-        incoming.store(raw, mailbox=account.mailbox, envelope=envelope)
-    if account.done_folder:
+def _take(box: BaseMailBox, account: ImapAccount, uid: str, stored: Stored) -> int:
+    """Store a message, unless that is done, then move or mark it; how many were stored."""
+    taken = 0
+    if uid not in stored.again_at:
+        raw = _raw(box, uid)
+        if raw is None:  # somebody else took it away meanwhile
+            return 0
+        remote = f"{account.host} {account.folder} {stored.validity}/{uid}"
+        if raw.strip() and not incoming.has_copy(raw, remote=remote):
+            envelope = incoming.Envelope(Via.IMAP, "", [account.mailbox.address], remote)
+            incoming.store(raw, mailbox=account.mailbox, envelope=envelope)
+            ImapAccount.objects.filter(pk=account.pk).update(message_at=Now(), taken=F("taken") + 1)
+            taken = 1
+    elif time.monotonic() < stored.again_at[uid]:
+        raise ValueError("it is stored; moving or marking it failed, and is tried again later")
+    stored.again_at[uid] = time.monotonic() + LONGEST_PAUSE
+    _put_away(box, account, uid)
+    del stored.again_at[uid]
+    return taken
+
+
+def _put_away(box: BaseMailBox, account: ImapAccount, uid: str) -> None:
+    """Move or mark a message. Nothing is expunged but it: what others marked as deleted is theirs."""
+    if not account.done_folder:
+        _command(box, "STORE", uid, "+FLAGS.SILENT", "(\\Seen)")
+    elif "MOVE" in box.client.capabilities:
         box.move([uid], account.done_folder)
     else:
-        box.flag([uid], [MailMessageFlags.SEEN], True)
-    ImapAccount.objects.filter(pk=account.pk).update(message_at=Now(), taken=F("taken") + 1)
-    return 1
+        box.copy([uid], account.done_folder)
+        _command(box, "STORE", uid, "+FLAGS.SILENT", "(\\Deleted)")
+        if "UIDPLUS" in box.client.capabilities:
+            _command(box, "EXPUNGE", uid)
+
+
+def _command(box: BaseMailBox, name: str, uid: str, *arguments: str) -> list[Any]:
+    """A UID command; its answer. Raises IMAP4.error with the server's words."""
+    state, data = box.client.uid(name, uid, *arguments)
+    if state != "OK":
+        raise imaplib.IMAP4.error(f"The server refuses {name} of message {uid}: {data!r}"[:300])
+    return list(data)
 
 
 def _raw(box: BaseMailBox, uid: str) -> bytes | None:
     """The very bytes of a message, unread as before; of one that is too large its headers and a word about it."""
-    said = b" ".join(_fetched(box, uid, "(RFC822.SIZE)"))
+    answer = _command(box, "FETCH", uid, "(RFC822.SIZE)")
+    said = b" ".join(part if isinstance(part, bytes) else part[0] for part in answer if part)
     limit = settings.MAIL_MAX_MB * 1024 * 1024
     size = re.search(rb"RFC822\.SIZE\s+(\d+)", said, re.IGNORECASE)
     found = int(size[1]) if size else 0
     if found > limit:
-        head = next(iter(_literals(box, uid, "(BODY.PEEK[HEADER])")), b"")
         return (
-            head.rstrip()
-            + f"\r\n\r\n[This mail has {found // 2**20} MB, more than the {settings.MAIL_MAX_MB} MB that the desk takes. It is still in the mailbox.]\r\n".encode()
+            _CONTENT.sub(b"", _literal(box, uid, "(BODY.PEEK[HEADER])") or b"").rstrip()
+            + (
+                f"\r\n\r\n[This mail has {found // 2**20} MB, more than the {settings.MAIL_MAX_MB} MB that the desk takes. "
+                f"It is still on the mail server.]\r\n"
+            ).encode()
         )
-    return next(iter(_literals(box, uid, "(BODY.PEEK[])")), None)
+    return _literal(box, uid, "(BODY.PEEK[])")
 
 
-def _fetched(box: BaseMailBox, uid: str, what: str) -> list[bytes]:
-    state, data = box.client.uid("FETCH", uid, what)
-    if state != "OK":
-        raise imaplib.IMAP4.error(f"The server does not give message {uid}: {data!r}"[:300])
-    return [part if isinstance(part, bytes) else part[0] for part in data if part]
-
-
-def _literals(box: BaseMailBox, uid: str, what: str) -> list[bytes]:
-    state, data = box.client.uid("FETCH", uid, what)
-    if state != "OK":
-        raise imaplib.IMAP4.error(f"The server does not give message {uid}: {data!r}"[:300])
-    return [part[1] for part in data if isinstance(part, tuple)]
+def _literal(box: BaseMailBox, uid: str, what: str) -> bytes | None:
+    return next((part[1] for part in _command(box, "FETCH", uid, what) if isinstance(part, tuple)), None)
 
 
 class Fetcher(threading.Thread):
@@ -199,7 +264,7 @@ class Fetcher(threading.Thread):
                 log.warning("mailbox %s waits, the database is away: %s", self.account_id, error)
                 connections.close_all()
                 failures += 1
-            except TROUBLE as error:
+            except Exception as error:  # whatever a server says, the thread goes on and the page tells
                 failures += 1
                 self._note(error)
             self.stopped.wait(min(2.0**failures, LONGEST_PAUSE))
@@ -216,12 +281,12 @@ class Fetcher(threading.Thread):
         if account is None:
             self.stopped.set()
             return
-        begun = _settings_of(account)
+        begun, stored = _settings_of(account), Stored()
         with signed_in(account) as box:
             if account.done_folder and not box.folder.exists(account.done_folder):
                 box.folder.create(account.done_folder)
             while not self.stopped.is_set():
-                _, trouble = fetch(box, account, self.stopped)
+                _, trouble = fetch(box, account, self.stopped, stored)
                 idles = _can_idle(box)
                 ImapAccount.objects.filter(pk=self.account_id).update(
                     contact_at=Now(),

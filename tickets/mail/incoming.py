@@ -20,8 +20,8 @@ from django.utils import timezone
 
 from staff import actions as staff
 from staff.models import User
-from supportdesk import doorbell, events
-from supportdesk.errors import Conflict, DeskError, Invalid, NotFound
+from supportdesk import doorbell
+from supportdesk.errors import DeskError, Invalid
 from supportdesk.text import clean, one_line
 from tickets import actions
 from tickets.actions import _values as values
@@ -47,6 +47,7 @@ from tickets.recipe import Recipe
 log = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 5
+MOST_SIGNED = 10  # signed addresses of one mail that are looked up
 BELL = "mail"  # one ring a worker: what it costs to ring is what it costs to apply a mail
 LOT = 50  # how many are looked up at once
 LOCK = 7302  # of the advisory locks by which one worker at a time applies a mail
@@ -99,12 +100,25 @@ def store(raw: bytes, *, mailbox: Mailbox, envelope: Envelope | None = None) -> 
         )  # fmt: skip
 
 
+def has_copy(raw: bytes, *, remote: str) -> bool:
+    """Whether this very copy of a mail, by where it came from, is stored already."""
+    same = InboundEmail.objects.filter(content_hash=parsing.content_hash(raw))
+    first, copies = same.exclude(state=InboundState.DUPLICATE), same.filter(state=InboundState.DUPLICATE)
+    return first.exists() and (first.filter(remote=remote).exists() or copies.filter(remote=remote).exists())
+
+
 def take_upload(raw: bytes, *, mailbox: Mailbox, envelope: Envelope) -> Outcome:
     """Store a mail and apply it at once. Raises Invalid for what is no mail."""
-    head = raw.lstrip()[:20_000].partition(b"\n\n")[0].replace(b"\r", b"")
+    if len(raw) > settings.MAIL_MAX_MB * 1024 * 1024:
+        raise Invalid(f"This mail is larger than the {settings.MAIL_MAX_MB} MB that the desk takes.")
+    head = raw.lstrip()[:20_000].replace(b"\r", b"").partition(b"\n\n")[0]
     if not re.search(rb"^(from|to|subject|date|received|message-id|return-path):", head, re.IGNORECASE | re.MULTILINE):
         raise Invalid("This is no mail: it begins with none of the headers of one. Save it as .eml and try again.")
-    return apply(store(raw, mailbox=mailbox, envelope=envelope).pk)
+    inbound = store(raw, mailbox=mailbox, envelope=envelope)
+    try:
+        return apply(inbound.pk)
+    except reader.NotReady:  # the workers read it as soon as they can
+        return said_of(inbound)
 
 
 def apply(inbound_id: int) -> Outcome:
@@ -112,41 +126,54 @@ def apply(inbound_id: int) -> Outcome:
 
     A message that cannot be read becomes a ticket with the raw mail attached, and needs a look.
     """
-    facts = ("state", "raw", "via", "envelope_from")
-    state, raw, via, envelope_from = InboundEmail.objects.values_list(*facts).get(pk=inbound_id)
-    if state != InboundState.STORED:
-        return _said(InboundEmail.objects.get(pk=inbound_id))
-    raw = bytes(raw)
-    mail, error = _read(raw, no_sender=via in {Via.SMTP, Via.LMTP} and not envelope_from)
+    begun = _begin(inbound_id)
+    if begun is None:
+        return said_of(InboundEmail.objects.defer("raw").get(pk=inbound_id))
+    raw, no_sender, attempts = begun
+    mail, error = (None, None) if attempts > MOST_ATTEMPTS else read(raw, no_sender=no_sender)
     with transaction.atomic():
         # Without the ticket: what another process did while this one waited must be seen whole.
         locked = InboundEmail.objects.select_for_update(of=("self",)).select_related("mailbox__tier")
         inbound = locked.defer("raw").get(pk=inbound_id)
         if inbound.state != InboundState.STORED:
-            return _said(inbound)
-        inbound.attempts += 1
+            return said_of(inbound)
         try:
             with transaction.atomic():
                 if mail is None:
-                    raise error or ValueError("It could not be read.")
+                    raise error or ValueError(f"It was tried {MOST_ATTEMPTS} times, and whoever tried it ended.")
                 _apply(inbound, mail)
         except DatabaseError as failure:
-            if inbound.attempts < MOST_ATTEMPTS and not isinstance(failure, IntegrityError):
+            if attempts < MOST_ATTEMPTS and not isinstance(failure, IntegrityError):
                 raise
             _keep_unread(inbound, raw, failure)
         except Exception as failure:
             log.warning("mail %s needs a look: %s", inbound.pk, failure)
             _keep_unread(inbound, raw, failure)
         inbound.applied_at = timezone.now()
-        inbound.save(update_fields=_KEPT)
-    return _said(inbound)
+        inbound.save(update_fields=KEPT)
+    return said_of(inbound)
 
 
 # What applying a mail writes on its row; never the raw bytes again.
-_KEPT = [
-    "state", "outcome", "ticket", "message", "error", "attempts", "applied_at", "rfc_id", "sender", "subject", "checks", "protection", "language",
-    "unverified", "spam", "perhaps", "likeness", "rules",
+KEPT = [
+    "state", "outcome", "ticket", "message", "error", "applied_at", "rfc_id", "sender", "subject", "checks", "protection", "language",
+    "unverified", "unanswerable", "spam", "perhaps", "likeness", "rules",
 ]  # fmt: skip
+
+
+def _begin(inbound_id: int) -> tuple[bytes, bool, int] | None:
+    """Count an attempt, before whatever it may do to this process: (raw, whether it has no envelope sender, which attempt).
+
+    None for a mail that was applied.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE tickets_inboundemail SET attempts = attempts + 1 WHERE id = %s AND state = %s"
+            " RETURNING raw, via IN ('smtp', 'lmtp') AND envelope_from = '', attempts",
+            [inbound_id, InboundState.STORED],
+        )
+        row = cursor.fetchone()
+    return (bytes(row[0]), row[1], row[2]) if row else None
 
 
 @dataclass(frozen=True)
@@ -181,14 +208,16 @@ class Facts:
         return addresses.base_of(address) in self.own
 
 
-def _read(raw: bytes, *, no_sender: bool) -> tuple[parsing.Mail | None, Exception | None]:
+def read(raw: bytes, *, no_sender: bool) -> tuple[parsing.Mail | None, Exception | None]:
     try:
         return reader.read(raw, settings.MAIL_TRUSTED_RELAYS, no_sender=no_sender), None
+    except reader.NotReady:
+        raise
     except (reader.TooMuch, ValueError) as error:
         return None, error
 
 
-def _said(inbound: InboundEmail) -> Outcome:
+def said_of(inbound: InboundEmail) -> Outcome:
     number = inbound.ticket.number if inbound.ticket else None
     return Outcome(
         inbound.outcome or "stored",
@@ -199,18 +228,35 @@ def _said(inbound: InboundEmail) -> Outcome:
 
 
 def _apply(inbound: InboundEmail, mail: parsing.Mail) -> None:
+    if is_no_message(inbound, mail):
+        return
+    verdict, facts = judge(inbound, mail)
+    found = whose(mail, inbound)
+    if found is not None and not (inbound.spam and found.staff is None):
+        _add(inbound, mail, found, facts)
+    else:
+        inbound.perhaps = found.ticket if found else inbound.perhaps  # what a filter took for spam may be an answer
+        _open(inbound, mail, verdict, facts)
+
+
+def is_no_message(inbound: InboundEmail, mail: parsing.Mail) -> bool:
+    """Note what was read of a mail; whether that is all, since it is one of ours that came back, or a report of one."""
     inbound.state, inbound.rfc_id = InboundState.APPLIED, mail.message_id
     inbound.sender, inbound.subject = mail.sender, mail.subject
     inbound.checks, inbound.protection, inbound.language = mail.checks, mail.protection, mail.language
     if mail.message_id and addresses.ticket_number_of_ours(mail.message_id):
         inbound.outcome, inbound.error = "rejected", "a mail of this desk came back to it (loop)"
-        return
-    if settings.MAIL_DOMAIN in mail.loops and mail.bounce is None:
+    elif settings.MAIL_DOMAIN in mail.loops and mail.bounce is None:
         inbound.outcome, inbound.error = "rejected", "an automatic mail of this desk came back to it (loop)"
-        return
-    if mail.bounce is not None and bounces.note(inbound, mail.bounce):
+    elif mail.bounce is not None and bounces.note(inbound, mail.bounce):
         inbound.outcome = "bounce"
-        return
+    else:
+        return False
+    return True
+
+
+def judge(inbound: InboundEmail, mail: parsing.Mail) -> tuple[sorting.Verdict, Facts]:
+    """What the rules on mail and the desk's own facts say of it; noted on its row."""
     inbound.likeness = _likeness(mail)
     facts = Facts.of(mail, inbound.likeness)
     if facts.dead and not mail.automatic:
@@ -222,12 +268,10 @@ def _apply(inbound: InboundEmail, mail: parsing.Mail) -> None:
         MailRule.objects.filter(pk__in=inbound.rules).update(matched=F("matched") + 1)
     inbound.spam = verdict.spam or mail.spam
     inbound.unverified = facts.from_staff
-    found = _whose(mail, inbound)
-    if found is not None and not (inbound.spam and found.staff is None):
-        _add(inbound, mail, found, facts)
-    else:
-        inbound.perhaps = found.ticket if found else inbound.perhaps  # what a filter took for spam may be an answer
-        _open(inbound, mail, verdict, facts)
+    # To a forged sender an answer would go to whoever it pretends to be.
+    no_person = mail.unanswerable or mail.automatic or facts.is_own(mail.sender)
+    inbound.unanswerable = no_person or inbound.unverified or _is_forged(mail)
+    return verdict, facts
 
 
 # ---------------------------------------------------------------------------------- whose ticket
@@ -243,9 +287,10 @@ class Found:
     signed: bool = False
 
 
-def _whose(mail: parsing.Mail, inbound: InboundEmail) -> Found | None:
+def whose(mail: parsing.Mail, inbound: InboundEmail) -> Found | None:
     """By signed reply address, our own Message-IDs, a known foreign one, then [#1042] of a participant."""
-    for address in [*mail.recipients, *inbound.envelope_to]:
+    to_us = dict.fromkeys(filter(addresses.is_reply_address, [*mail.recipients, *inbound.envelope_to]))
+    for address in list(to_us)[:MOST_SIGNED]:
         if (signed := addresses.participant_of_reply_address(address)) is not None:
             ticket, person = signed
             if person is None:
@@ -299,7 +344,7 @@ def _add(inbound: InboundEmail, mail: parsing.Mail, found: Found, facts: Facts) 
         message_id=mail.message_id,
         automatic=mail.automatic or facts.is_own(mail.sender),
         subject=mail.subject,
-        files=_files(mail),
+        files=files_of(mail),
         reopen_days=inbound.mailbox.reopen_days,
         copies=_copies(mail, inbound.mailbox, facts) if found.signed else [],
     )
@@ -314,7 +359,7 @@ def _from_staff(inbound: InboundEmail, mail: parsing.Mail, ticket: Ticket, by: U
     ticket = _heir(ticket)
     text, is_note = mail.fresh.strip(), mail.fresh.lstrip().lower().startswith("#note")
     text = re.sub(r"^\s*#note\s*", "", text, flags=re.IGNORECASE) or "(no text)"
-    files = _files(mail)
+    files = files_of(mail)
     try:
         with transaction.atomic():
             act = actions.note if is_note else actions.reply
@@ -335,7 +380,7 @@ def _open(inbound: InboundEmail, mail: parsing.Mail, verdict: sorting.Verdict, f
     if (alike := _storm(facts)) is not None:
         inbound.ticket, inbound.message = actions.receive(
             ticket_id=alike.pk, requester=find_requester(mail.sender, mail.sender_name), text=mail.fresh or mail.text or "(no text)",
-            quoted=mail.quoted, message_id=mail.message_id, automatic=True, subject=mail.subject, files=_files(mail),
+            quoted=mail.quoted, message_id=mail.message_id, automatic=True, subject=mail.subject, files=files_of(mail),
         )  # fmt: skip
         TicketEvent.record(alike, inbound.message.who, "folded", message=inbound.message.pk)
         inbound.outcome = "auto_reply" if mail.auto_reply else "ticket"
@@ -356,7 +401,7 @@ def _open(inbound: InboundEmail, mail: parsing.Mail, verdict: sorting.Verdict, f
         tier=verdict.tier or inbound.mailbox.tier,
         priority=Priority(inbound.mailbox.priority),
         channel=Channel.EMAIL,
-        files=_files(mail),
+        files=files_of(mail),
         cc=_copies(mail, inbound.mailbox, facts),
         spam=inbound.spam,
     )
@@ -370,38 +415,31 @@ def _open(inbound: InboundEmail, mail: parsing.Mail, verdict: sorting.Verdict, f
     if inbound.perhaps is not None:
         TicketEvent.record(ticket, "Supportdesk", "perhaps", other=inbound.perhaps.number)
     for recipe in verdict.recipes:
-        _follow(ticket, recipe)
-    # To a forged sender an answer would go to whoever it pretends to be.
-    if not (mail.unanswerable or automatic or inbound.spam or inner or inbound.unverified or _is_forged(mail)):
+        follow(ticket, recipe)
+    if not (inbound.unanswerable or inbound.spam or inner):
         outgoing.acknowledge(ticket, message)
 
 
-def _follow(ticket: Ticket, recipe: object) -> None:
-    """Do what a rule on mail says; what cannot be done any more is said on the ticket and stops nothing."""
+def follow(ticket: Ticket, recipe: object) -> None:
+    """Do what a rule on mail says; what cannot be done any more is said in the ticket's history and stops nothing."""
     try:
         with transaction.atomic():
             recipes.apply(
                 Recipe.model_validate(recipe), number=ticket.number, by=staff.automation(), key=f"mail:{ticket.pk}"
             )
     except (DeskError, ValueError) as refused:
-        log.warning("a rule on mail could not be followed on ticket %s: %s", ticket.number, refused)
+        TicketEvent.record(ticket, "Supportdesk", "mail_rule_failed", reason=str(refused)[:200])
 
 
 def _copies(mail: parsing.Mail, mailbox: Mailbox, facts: Facts) -> list[str]:
     """Who else it went to, without the desk's own addresses."""
     if not mailbox.keeps_copies or mail.automatic:
         return []
-    found = [one for one in mail.copies if one != mail.sender and not facts.is_own(one) and "+t" not in one]
-    kept = []
-    for one in found[: values.MOST_COPIES]:
-        try:
-            kept += values.copies([one], mail.sender)
-        except Invalid:  # an address of a header that is none
-            continue
-    return kept
+    found = [one for one in mail.copies if not facts.is_own(one) and not addresses.is_reply_address(one)]
+    return values.copies(filter(values.is_address, found), mail.sender, most=True)
 
 
-def _files(mail: parsing.Mail) -> list[NewFile]:
+def files_of(mail: parsing.Mail) -> list[NewFile]:
     return [NewFile(file.name, file.content_type, file.content, file.content_id) for file in mail.files]
 
 
@@ -422,7 +460,8 @@ def _storm(facts: Facts) -> Ticket | None:
 # --------------------------------------------------------------------------- what needs a look
 def _keep_unread(inbound: InboundEmail, raw: bytes, error: Exception) -> None:
     """Open a ticket with what can be read and the raw mail, so that a person reads it."""
-    words = str(error) if isinstance(error, reader.TooMuch | DeskError) else f"{type(error).__name__}: {error}"
+    own_words = isinstance(error, reader.TooMuch | DeskError) or type(error) is ValueError
+    words = str(error) if own_words else f"{type(error).__name__}: {error}"
     inbound.state, inbound.error, inbound.outcome = InboundState.FAILED, words[:2000], "ticket"
     try:
         message = parsing.headers_of(raw)
@@ -443,42 +482,6 @@ def _keep_unread(inbound: InboundEmail, raw: bytes, error: Exception) -> None:
         automatic=True,
         files=[NewFile("message.eml", "message/rfc822", raw)],
     )
-    events.publish("mail", "failed")
-
-
-def retry(*, inbound_id: int, by: User) -> Outcome:
-    """Read a mail again that needs a look; what can be read now is added to the ticket that it opened.
-
-    Raises Conflict when it still cannot be read; nothing is changed then.
-    """
-    inbound = InboundEmail.objects.filter(pk=inbound_id).first()
-    if inbound is None:
-        raise NotFound("There is no such mail.")
-    if inbound.state == InboundState.STORED:
-        return apply(inbound_id)
-    no_sender = inbound.via in {Via.SMTP, Via.LMTP} and not inbound.envelope_from
-    mail, error = _read(bytes(inbound.raw), no_sender=no_sender)
-    if mail is None:
-        raise Conflict(f"It still cannot be read: {error}")
-    with transaction.atomic():
-        inbound = InboundEmail.objects.select_for_update().get(pk=inbound_id)
-        if inbound.state != InboundState.FAILED or inbound.ticket is None:
-            return _said(inbound)
-        inbound.state, inbound.error = InboundState.APPLIED, ""
-        inbound.rfc_id, inbound.sender, inbound.checks = mail.message_id, mail.sender, mail.checks
-        if (found := _whose(mail, inbound)) is not None and found.ticket != inbound.ticket:
-            inbound.perhaps = found.ticket  # a person merges them
-        inbound.ticket, inbound.message = actions.receive(
-            ticket_id=inbound.ticket.pk, requester=find_requester(mail.sender, mail.sender_name), text=mail.text or "(no text)",
-            html=mail.html, message_id=mail.message_id, automatic=mail.automatic, subject=mail.subject, files=_files(mail),
-        )  # fmt: skip
-        inbound.save()
-    return _said(inbound)
-
-
-def dismiss(*, inbound_id: int, by: User) -> None:
-    """Somebody looked: the mail leaves the list; its ticket and the raw mail stay."""
-    InboundEmail.objects.filter(pk=inbound_id, state=InboundState.FAILED).update(state=InboundState.APPLIED)
 
 
 def drain(*, seconds: float = 60.0) -> int:
@@ -504,10 +507,13 @@ def drain(*, seconds: float = 60.0) -> int:
                 try:
                     apply(inbound_id)
                     done += 1
+                except reader.NotReady as error:  # no mail's fault, so it counts against none
+                    InboundEmail.objects.filter(pk=inbound_id, attempts__gt=0).update(attempts=F("attempts") - 1)
+                    log.error("mail waits: %s", error)
+                    return done
                 except Exception:
                     broken.append(inbound_id)
                     log.exception("mail %s is tried again later", inbound_id)
-                    InboundEmail.objects.filter(pk=inbound_id).update(attempts=F("attempts") + 1)
         if not held:
             break
     return done

@@ -26,6 +26,7 @@ MOST_BODIES = 10  # messages that are being received at once: each is in memory 
 THREADS = 4
 SILENCE = 120.0  # seconds after which a client that says nothing is left
 RECEIVING = 600.0  # seconds that the body of a message may take
+WATCHING, SLOWEST = 30.0, 500  # seconds between two looks at a body, bytes a second that it needs to stay
 STOPPING = 10.0  # seconds that sessions get to end what they are sending
 
 AWAY = "451 4.3.0 The desk cannot store mail now; try again later"
@@ -55,6 +56,13 @@ class Handler:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """Store the message for every mailbox that it is for; LMTP wants an answer for each recipient (RFC 2033)."""
+        server.stores = True  # type: ignore[attr-defined]
+        try:
+            return await self._keep(session, envelope)
+        finally:
+            server.stores = False  # type: ignore[attr-defined]
+
+    async def _keep(self, session: Session, envelope: Envelope) -> str:
         raw = envelope.original_content or b""
         if not raw.strip():
             return "554 5.6.0 The message is empty"
@@ -171,6 +179,8 @@ class _Session(SMTP):
             hostname=settings.MAIL_DOMAIN, ident="Supportdesk", loop=asyncio.get_running_loop(),
         )  # fmt: skip
         self._listener = listener
+        self._received, self._receiving = 0, False
+        self.stores = False  # the whole message is here
 
     @property
     def is_receiving(self) -> bool:
@@ -180,7 +190,32 @@ class _Session(SMTP):
         """Receive a message when it is this session's turn."""
         async with self._listener.bodies:
             self._reset_timeout(RECEIVING)  # for all of it; the library's own is for one command
-            await super().smtp_DATA(arg)
+            watch = asyncio.create_task(self._watch())
+            try:
+                await super().smtp_DATA(arg)
+            finally:
+                watch.cancel()
+                self._receiving = False
+
+    async def push(self, status: Any) -> None:
+        await super().push(status)
+        if str(status).startswith("354"):
+            self._receiving = True
+
+    async def _watch(self) -> None:
+        """Leave a client that trickles: it holds a seat that others wait for."""
+        while True:
+            before = self._received
+            await asyncio.sleep(WATCHING)
+            if self._receiving and not self.stores and self._received - before < SLOWEST * WATCHING:
+                log.warning("a client that sent less than %s bytes a second was left", SLOWEST)
+                if self.transport is not None:
+                    self.transport.close()
+                return
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        super().data_received(data)
 
     def connection_made(self, transport: Any) -> None:
         if len(self._listener.sessions) >= MOST_SESSIONS:
@@ -201,7 +236,22 @@ class _Smtp(_Session):
 
 
 class _Lmtp(_Session, LMTP):
-    pass
+    """Answers a message once for each recipient (RFC 2033, 4.2), also where it is refused whole."""
+
+    _expected = 0
+
+    async def smtp_DATA(self, arg: str) -> None:
+        self._expected = len(self.envelope.rcpt_tos) if self.envelope else 0
+        try:
+            await super().smtp_DATA(arg)
+        finally:
+            self._expected = 0
+
+    async def push(self, status: Any) -> None:
+        text = status.decode("ascii", "replace") if isinstance(status, bytes) else str(status)
+        if self._expected > 1 and "\r\n" not in text.strip() and text[:1] in "245" and self._receiving:
+            status = "\r\n".join([text.strip()] * self._expected)
+        await super().push(status)
 
 
 async def serve(host: str, smtp_port: int, lmtp_port: int) -> None:

@@ -1,7 +1,9 @@
 """Replies and letters leave as mail: queued in the transaction that decides it, sent by the outbox."""
 
+import re
 import secrets
 import smtplib
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -12,9 +14,9 @@ from anymail.exceptions import (
     AnymailUnsupportedFeature,
 )
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail import BadHeaderError, EmailMultiAlternatives, get_connection
 from django.db import connection, transaction
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q
 from django.utils import timezone
 from django.utils.html import escape
 
@@ -25,6 +27,7 @@ from supportdesk.errors import Conflict
 from supportdesk.text import markdown
 from tickets.mail import addresses, wording
 from tickets.models import (
+    Channel,
     InboundEmail,
     Letter,
     LetterKind,
@@ -46,12 +49,15 @@ AUTOMATIC = {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "Al
 MOST_TO_ADDRESS, MOST_OF_TICKET = 5, 10  # in an hour, in a day
 # A mail server that hangs may hold this many workers, not all of them: the clocks share them.
 MOST_SENDERS, SENDERS_LOCK = 2, 7201
+MOST_TRIES_ALONE = 12  # of a mail whose copies have left, over some nine hours
 
 
 def mailbox_for(ticket: Ticket) -> Mailbox | None:
-    """The mailbox that a ticket's mail leaves from: its tier's, else the first."""
-    boxes = Mailbox.objects.filter(active=True)
-    return boxes.filter(tier_id=ticket.tier_id).first() or boxes.first()
+    """The mailbox that a ticket's mail leaves from: of its tier the one that the ticket came to, else the first."""
+    came_to = InboundEmail.objects.filter(ticket=ticket).order_by("id").values_list("mailbox", flat=True).first()
+    boxes = list(Mailbox.objects.filter(active=True))
+    of_tier = [box for box in boxes if box.tier_id == ticket.tier_id]
+    return next((box for box in of_tier if box.pk == came_to), None) or next(iter(of_tier or boxes), None)
 
 
 def _address_of(mailbox: Mailbox | None) -> str:
@@ -91,9 +97,12 @@ def queue(ticket: Ticket, message: Message, then: Status | None = None) -> Outbo
     """
     mailbox = mailbox_for(ticket)
     author = message.author
-    if author is not None and author.is_automation and _too_many(ticket, ticket.requester.email):
-        TicketEvent.record(ticket, "Supportdesk", "mail_capped", to=ticket.requester.email)
-        return None
+    if author is not None and author.is_automation:
+        if not _may_be_answered(ticket):
+            return None
+        if _too_many(ticket, ticket.requester.email):
+            TicketEvent.record(ticket, "Supportdesk", "mail_capped", to=ticket.requester.email)
+            return None
     kind = {Status.RESOLVED: LetterKind.RESOLVED, Status.WAITING: LetterKind.NEEDS_ANSWER}.get(
         then or Status.OPEN, LetterKind.REPLIED
     )
@@ -107,7 +116,7 @@ def queue(ticket: Ticket, message: Message, then: Status | None = None) -> Outbo
         ticket=ticket, message=message, mailbox=mailbox, kind=kind, language=language,
         sender=_sender(mailbox, message.who), to=ticket.requester.email, cc=ticket.cc,
         reply_to=addresses.reply_address(_address_of(mailbox), ticket, ticket.requester.email),
-        subject=wording.subject_line(words.subject, _facts(ticket, mailbox)), rfc_id=message.rfc_id,
+        subject=wording.subject_line(words.subject, _facts(ticket, mailbox, agent=message.who)), rfc_id=message.rfc_id,
         in_reply_to=seen[-1] if seen else "", references=_references(seen),
     )  # fmt: skip
     outbox.put("tickets.send_mail", mail.pk, key=f"mail:{mail.rfc_id}")
@@ -128,8 +137,8 @@ def send_again(*, message_id: int, ticket: Ticket) -> OutboundEmail:
     mail = OutboundEmail.objects.select_for_update(of=("self",)).filter(message=message_id, ticket=ticket).first()
     if mail is None or mail.bounced_at is None:
         raise Conflict("Only a mail that did not arrive is sent again.")
-    # It goes to where the requester is reached now.
-    mail.to, mail.cc = ticket.requester.email, ticket.cc
+    # It goes to where the requester is reached now; who has it already gets no second one.
+    mail.to, mail.cc = ticket.requester.email, [] if mail.copies_have_it else ticket.cc
     mail.sent_at = mail.bounced_at = None
     mail.error, mail.sent_again = "", mail.sent_again + 1
     mail.save()
@@ -174,9 +183,9 @@ def send_received(message_id: int) -> None:
 
 def tell_resolved(ticket: Ticket) -> Letter | None:
     """Tell who wrote by mail that their ticket is resolved, where no reply says so."""
-    mailbox, to = mailbox_for(ticket), ticket.requester.email
+    mailbox = mailbox_for(ticket)
     words = wording.wording(LetterKind.RESOLVED, mailbox, _language(ticket, mailbox))
-    if not words.active or _is_nobody(to) or addresses.mailbox_of(to) or _does_not_arrive(to):
+    if not words.active or not _may_be_answered(ticket):
         return None
     public = ticket.messages.exclude(rfc_id="").exclude(kind=MessageKind.NOTE).order_by("-id")
     newest = public.values_list("rfc_id", flat=True).first() or ""
@@ -205,12 +214,27 @@ def tell_staff(ticket: Ticket, message: Message) -> None:
     for person in (people.filter(tickets=ticket) | people.filter(watching__ticket=ticket)).distinct():
         if not Ticket.objects.visible_to(person).filter(pk=ticket.pk).exists():
             continue
-        text = f"{message.text}\n\n---\n[Ticket {ticket.number}]({settings.BASE_URL}/tickets/{ticket.number}/). What you answer to this mail goes to {ticket.requester}; begin it with #note for an internal note."
+        text = f"{_as_lines(message.text)}\n\n---\n[Ticket {ticket.number}]({settings.BASE_URL}/tickets/{ticket.number}/). What you answer to this mail goes to {ticket.requester}; begin it with #note for an internal note."
         write(
             ticket, to=person.email, subject=f"{ticket.subject} [#{ticket.number}]", text=text, key=f"notice:{message.pk}:{person.pk}",
             kind=LetterKind.NOTICE, sender=_sender(mailbox, message.who), reply_to=addresses.reply_address(_address_of(mailbox), ticket, person.email),
             in_reply_to=message.rfc_id,
         )  # fmt: skip
+
+
+def _as_lines(text: str) -> str:
+    """What a stranger wrote, as markdown that shows it as it stands: no link hides where it leads."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~!])", r"\\\1", text)
+
+
+def _may_be_answered(ticket: Ticket) -> bool:
+    """Whether mail that no person writes may go to the requester: not to machines, forged senders, ourselves, dead addresses."""
+    to = ticket.requester.email
+    if _is_nobody(to) or addresses.mailbox_of(to) or _does_not_arrive(to):
+        return False
+    theirs = InboundEmail.objects.filter(ticket=ticket, sender=to).order_by("-id")
+    came = theirs.values_list("unanswerable", flat=True).first()
+    return not came if came is not None else ticket.channel != Channel.EMAIL
 
 
 def _is_nobody(address: str) -> bool:
@@ -229,9 +253,12 @@ def _too_many(ticket: Ticket, to: str) -> bool:
     found = written.aggregate(to_address=Count("pk", filter=lately), of_ticket=Count("pk", filter=today))
     if found["to_address"] >= MOST_TO_ADDRESS:
         return True
-    by_rules = OutboundEmail.objects.filter(today, message__author__email=AUTOMATION)
-    answered = ticket.status != Status.NEW  # on a new one nobody wrote anything yet
-    return found["of_ticket"] + (by_rules.count() if answered else 0) >= MOST_OF_TICKET
+    by_rules = OutboundEmail.objects.filter(lately | today, message__author__email=AUTOMATION).order_by()
+    ruled = by_rules.aggregate(to_address=Count("pk", filter=lately), of_ticket=Count("pk", filter=today))
+    return (
+        found["to_address"] + ruled["to_address"] >= MOST_TO_ADDRESS
+        or found["of_ticket"] + ruled["of_ticket"] >= MOST_OF_TICKET
+    )
 
 
 # ------------------------------------------------------------------------------------- sending
@@ -257,8 +284,10 @@ def send_letter(letter_id: int) -> None:
     )  # fmt: skip
     if letter.kind != LetterKind.PLAIN:
         email.attach_alternative(str(markdown(letter.text)), "text/html")
-    letter.error = (_refused(email) or "")[:300]
-    if letter.error:
+    refusal = _refused(email)
+    letter.error = refusal.words[:300] if refusal else ""
+    if refusal is not None:
+        _note_refusal(letter.to, refusal)
         TicketEvent.record(letter.ticket, "Supportdesk", "delivery_failed", to=letter.to, error=letter.error)
     letter.sent_at = timezone.now()
     letter.save(update_fields=["sent_at", "error"])
@@ -283,7 +312,8 @@ def send(mail_id: int) -> None:
         headers |= {"In-Reply-To": f"<{mail.in_reply_to}>", "References": mail.references}
     text, page = body_of(mail)
     email = EmailMultiAlternatives(
-        subject=mail.subject, body=text, from_email=mail.sender, to=[mail.to], cc=mail.cc, reply_to=[mail.reply_to], headers=headers
+        subject=mail.subject, body=text, from_email=mail.sender, to=[mail.to], cc=[] if mail.copies_have_it else mail.cc,
+        reply_to=[mail.reply_to], headers=headers,
     )  # fmt: skip
     email.attach_alternative(page, "text/html")
     for attachment in mail.message.attachments.all():
@@ -293,11 +323,23 @@ def send(mail_id: int) -> None:
         except FileNotFoundError:
             _never(mail, f"the file {attachment.name} is missing")
             return
-    if (words := _refused(email)) is not None:
-        _never(mail, words)
+    refusal = _refused(email)
+    if refusal is None:
+        mail.sent_at = timezone.now()
+        mail.save(update_fields=["sent_at"])
         return
-    mail.sent_at = timezone.now()
-    mail.save(update_fields=["sent_at"])
+    if refusal.others_have_it and not mail.copies_have_it:
+        mail.copies_have_it = True
+        mail.save(update_fields=["copies_have_it"])
+    if refusal.passing:  # of the requester alone: the copies have left, so this try counts as done and another begins
+        tries = outbox.OutboxItem.objects.filter(handler="tickets.send_mail", object_id=mail.pk).count()
+        if tries <= MOST_TRIES_ALONE:
+            wait = min(timedelta(minutes=5 * 2**tries), outbox.LONGEST_WAIT)
+            key = f"mail:{mail.rfc_id}:{mail.sent_again}:alone:{tries}"
+            outbox.put("tickets.send_mail", mail.pk, key=key, not_before=timezone.now() + wait)
+            return
+    _note_refusal(mail.to, refusal)
+    _never(mail, refusal.words)
 
 
 def _take_turn() -> None:
@@ -332,29 +374,57 @@ def _before(message: Message) -> Message | None:
     return said.select_related("author", "requester").order_by("-id").first()
 
 
-def _refused(email: EmailMultiAlternatives) -> str | None:
-    """Send it. The server's words where it will never be taken; what may be better later raises.
+@dataclass(frozen=True)
+class Refusal:
+    """What a server said of the first recipient (To) of a mail. `others_have_it`: it took the mail for the rest."""
 
-    Where the server takes it for some of the recipients only, what it said of the first (To) counts: the others have it.
-    """
+    words: str
+    of_address: bool = False  # the address itself does not exist
+    others_have_it: bool = False
+    passing: bool = False
+
+
+def _refused(email: EmailMultiAlternatives) -> Refusal | None:
+    """Send it. The refusal where it will not be taken; what may be better later, for all recipients, raises."""
     try:
         refused = _sent(email)
     except (smtplib.SMTPAuthenticationError, smtplib.SMTPConnectError, smtplib.SMTPHeloError):
         raise  # the desk's own settings: an administrator mends them, and the mail leaves then
     except (AnymailRecipientsRefused, AnymailInvalidAddress, AnymailUnsupportedFeature) as error:
-        return str(error)
+        return Refusal(str(error))
     except AnymailAPIError as error:
         code = getattr(error, "status_code", None) or 0
         if code in {400, 413, 422}:  # 401, 403: the desk's own settings; 429 and 5xx: later
-            return f"{code} {error}"
+            return Refusal(f"{code} {error}")
         raise
-    except (smtplib.SMTPRecipientsRefused, smtplib.SMTPResponseException, ValueError) as error:
-        words = _refusal(error)
-        if words is None:
+    except (BadHeaderError, UnicodeError) as error:
+        return Refusal(f"It cannot be written as a mail: {error}")
+    except (smtplib.SMTPRecipientsRefused, smtplib.SMTPResponseException) as error:
+        code, reason = _said(error)
+        if code < 500 or code in _SIGN_IN_FIRST:
             raise
-        return words
+        return _refusal(code, reason, others_have_it=False)
     code, reason = refused.get(email.to[0], (0, b""))
-    return f"{code} {reason.decode('utf-8', 'replace')}" if code else None
+    return _refusal(code, reason, others_have_it=True) if code else None
+
+
+# RFC 4954 and RFC 3207: the desk has to sign in, or to use TLS. No word about the mail.
+_SIGN_IN_FIRST = {530, 534, 535, 538}
+
+
+def _refusal(code: int, reason: bytes | str, *, others_have_it: bool) -> Refusal:
+    words = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+    no_such = code in {550, 551, 553} and re.match(r"5\.1\.[1236]\b", words) is not None  # RFC 3463
+    return Refusal(f"{code} {words}", no_such, others_have_it, passing=code < 500)
+
+
+def _note_refusal(to: str, refusal: Refusal) -> None:
+    """Remember an address that a server says does not exist, as a bounce of it would."""
+    if refusal.of_address and not refusal.passing:
+        row, _ = MailAddress.objects.get_or_create(address=to.lower())
+        MailAddress.objects.filter(pk=row.pk).update(
+            bounced_at=timezone.now(), permanent=True, reason=refusal.words[:300], bounces=F("bounces") + 1
+        )
 
 
 def _sent(email: EmailMultiAlternatives) -> dict[str, tuple[int, bytes]]:
@@ -378,19 +448,11 @@ def _sent(email: EmailMultiAlternatives) -> dict[str, tuple[int, bytes]]:
     return refused
 
 
-def _refusal(error: Exception) -> str | None:
-    """Why a mail will never be taken, in the server's words; None where trying again may help."""
-    code: int
-    reason: bytes | str
+def _said(error: smtplib.SMTPRecipientsRefused | smtplib.SMTPResponseException) -> tuple[int, bytes | str]:
+    """The code and words of a refusal; of several the one that may be better later: then all are tried again."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        # Of several the one that may be better later: then all are tried again.
-        code, reason = min(error.recipients.values(), default=(500, b"refused"))
-    elif isinstance(error, smtplib.SMTPResponseException):
-        code, reason = error.smtp_code, error.smtp_error
-    else:
-        return str(error)
-    words = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-    return f"{code} {words}" if code >= 500 else None
+        return min(error.recipients.values(), default=(500, b"refused"))
+    return error.smtp_code, error.smtp_error
 
 
 def _never(mail: OutboundEmail, words: str) -> None:

@@ -19,9 +19,9 @@ NOBODY = "unknown@invalid"  # the sender of mail that names none
 MOST_PARTS = 5000
 MOST_FILES = 199  # beyond these the rest is packed into one archive
 MOST_TEXT = 1_000_000  # characters of text that are kept of a mail; all of it is in the raw message
-# What relays write, change and repeat on the way is not part of what makes two deliveries the same mail.
 _REPORTS = {"message/delivery-status", "message/disposition-notification"}
 _SIGNATURES = {"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"}
+# What relays write, change and repeat on the way is not part of what makes two deliveries the same mail.
 _IDENTITY = ("from", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references")
 
 
@@ -66,7 +66,6 @@ class Mail:
     spam: str = ""
     language: str = ""
     loops: list[str] = field(default_factory=list)
-    date: str = ""
     headers: list[list[str]] = field(default_factory=list)  # [name in lower case, value], for rules
 
 
@@ -178,7 +177,7 @@ def parse(raw: bytes, trusted: Sequence[str] = (), *, no_sender: bool = False, r
         bounce=bounce,
         forwarded=quotes.forwarded(subject, text), protection=body.protection,
         checks=authentication.results(message, trusted), spam=authentication.spam_by_header(message),
-        language=headers.value(message, "Content-Language").lower()[:2], date=headers.date_of(message),
+        language=headers.value(message, "Content-Language").lower()[:2],
         headers=_for_rules(message),
         loops=[one_line(one) for one in headers.values(message, "X-Loop")],
     )  # fmt: skip

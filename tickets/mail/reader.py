@@ -5,12 +5,14 @@ import json
 import os
 import resource
 import select
+import signal
 import struct
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -22,8 +24,16 @@ MEMORY = 256 * 1024 * 1024  # bytes beyond what the process takes when it has no
 MOST_MAILS = 2000  # then a new process takes over, so that none grows for ever
 
 
+READY_SECONDS = 60.0  # that the process may take to start
+OUT_OF_MEMORY = (3, -signal.SIGABRT, -signal.SIGSEGV)  # how the process ends of a message that is too much for it
+
+
 class TooMuch(Exception):
     """A message that takes more time or memory than one may."""
+
+
+class NotReady(Exception):
+    """The process that reads does not start, or was ended from outside: no fault of the message."""
 
 
 class Reader:
@@ -43,22 +53,25 @@ class Reader:
         remote: bool = False,
         seconds: float = SECONDS,
     ) -> parsing.Mail:
-        """Parse it. Raises TooMuch, and ValueError with the parser's words where it broke."""
+        """Parse it. Raises TooMuch, NotReady, and ValueError with the parser's words where it broke."""
         with self._lock:
             child = self._ready()
             deadline = time.monotonic() + seconds
             try:
-                _send(child.stdin, {"trusted": list(trusted), "no_sender": no_sender, "remote": remote}, [raw])  # type: ignore[arg-type]
+                head = {"trusted": list(trusted), "no_sender": no_sender, "remote": remote}
+                _send(child.stdin, head, [raw], deadline)  # type: ignore[arg-type]
                 answer, parts = _receive(child.stdout, deadline)  # type: ignore[arg-type]
             except TimeoutError:
                 self.end()
                 raise TooMuch(f"It took longer than {seconds:.0f} s to read.") from None
             except (OSError, EOFError):
-                self.end()
-                raise TooMuch(f"It took more than {MEMORY // 2**20} MB to read.") from None
+                code = self.end()
+                if code in OUT_OF_MEMORY:
+                    raise TooMuch(f"It took more than {MEMORY // 2**20} MB to read.") from None
+                raise NotReady(f"The process that reads mail ended with {code}.") from None
             self.count += 1
         if "error" in answer:
-            raise TooMuch(answer["error"]) if answer.get("memory") else ValueError(answer["error"])
+            raise ValueError(answer["error"])
         return _mail(answer, parts)
 
     def _ready(self) -> "subprocess.Popen[bytes]":
@@ -69,16 +82,24 @@ class Reader:
                 env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": os.pathsep.join(sys.path), "DJANGO_SETTINGS_MODULE": ""},
             )  # fmt: skip
             self.count = 0
+            try:
+                _receive(self._child.stdout, time.monotonic() + READY_SECONDS)  # type: ignore[arg-type]
+            except (OSError, EOFError, ValueError, struct.error):
+                raise NotReady(f"The process that reads mail does not start: it ended with {self.end()}.") from None
         return self._child
 
-    def end(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait()
-            for pipe in (self._child.stdin, self._child.stdout):
-                if pipe is not None:
-                    pipe.close()
-            self._child = None
+    def end(self) -> int | None:
+        """End the process, if it has not ended; its exit code."""
+        child, self._child = self._child, None
+        if child is None:
+            return None
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(0.2)  # one that is ending keeps its own code
+        child.kill()
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                pipe.close()
+        return child.wait()
 
 
 _reader: Reader | None = None
@@ -98,12 +119,16 @@ def read(raw: bytes, trusted: Sequence[str] = (), *, no_sender: bool = False, re
     return _reader.read(raw, trusted, no_sender=no_sender, remote=remote)
 
 
-def _send(pipe: IO[bytes], head: dict[str, Any], parts: Sequence[bytes]) -> None:
+def _send(pipe: IO[bytes], head: dict[str, Any], parts: Sequence[bytes], deadline: float | None = None) -> None:
     text = json.dumps({**head, "sizes": [len(part) for part in parts]}).encode()
     for piece in (struct.pack(">Q", len(text)), text, *parts):
         view = memoryview(piece)
         while view:
-            view = view[os.write(pipe.fileno(), view[: 1 << 20]) :]
+            if deadline is not None:
+                left = deadline - time.monotonic()
+                if left <= 0 or not select.select([], [pipe], [], left)[1]:
+                    raise TimeoutError
+            view = view[os.write(pipe.fileno(), view[: 1 << 16]) :]
 
 
 def _receive(pipe: IO[bytes], deadline: float | None = None) -> tuple[dict[str, Any], list[bytes]]:
@@ -143,15 +168,15 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     stdin, stdout = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # a stray print goes to the log
+    _send(stdout, {"ready": True}, [])
     while True:
         try:
             head, (raw,) = _receive(stdin)
-        except EOFError:
-            return
-        try:
             mail = asdict(parsing.parse(raw, head["trusted"], no_sender=head["no_sender"], remote=head["remote"]))
             contents = [file.pop("content") for file in mail["files"]]
             _send(stdout, mail, contents)
+        except EOFError:
+            return
         except MemoryError:
             os._exit(3)
         except Exception as error:

@@ -109,8 +109,8 @@ def read(text: str) -> list[dict[str, str]]:
 
 
 def _condition(line: str) -> dict[str, str]:
-    pattern = rf"({'|'.join(FIELDS)})\s+(?:(?<=header\s)([!-9;-~]+)\s+)?({'|'.join(OPS)})(?:\s+(.+))?"
-    found = re.fullmatch(pattern, line, re.IGNORECASE)
+    pattern = rf"({'|'.join(FIELDS)}) (?:(?<=header )([!-9;-~]+) )?({'|'.join(OPS)})(?: (.+))?"
+    found = re.fullmatch(pattern, " ".join(line.split()), re.IGNORECASE)
     if found is None:
         raise ValueError(
             f"write <field> <how> <value>, with a field of {', '.join(FIELDS)} and how of {', '.join(OPS)}"

@@ -9,6 +9,13 @@ from supportdesk.text import one_line
 from tickets.models import LetterKind, Mailbox, MailTemplate
 
 _NAME = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")
+_ANY_NAME = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+
+# What a fact may not bring into a mail: places to go to, and characters of markdown that make one.
+_ADDRESS = re.compile(r"(?:https?://|www\.)\S*", re.IGNORECASE)
+_NO_MARKUP = str.maketrans({"[": "(", "]": ")", "<": "", ">": "", "`": "'", "!": "", "*": "", "\\": ""})
+# Facts that are markdown, or ours.
+_MARKDOWN = {"text", "url", "rate_good", "rate_fair", "rate_bad"}
 
 # What a template may name, with an example for its preview.
 NAMES: dict[str, str] = {
@@ -93,18 +100,31 @@ def languages_of(kind: str) -> list[str]:
 
 
 def fill(template: str, facts: Mapping[str, object]) -> str:
-    """Put the facts in the place of `{{name}}`s; what a fact says is not looked through again."""
-    return _NAME.sub(lambda found: str(facts.get(found[1], found[0])), template)
+    """Put the facts in the place of `{{name}}`s, as markdown; what a fact says is not looked through again.
+
+    Names and subjects are whatever a sender wrote: they make no link and no mark-up in a mail of the desk.
+    """
+    return _NAME.sub(lambda found: _as_text(found[1], str(facts.get(found[1], found[0]))), template)
+
+
+def _as_text(name: str, said: str) -> str:
+    if name in _MARKDOWN or name not in NAMES:
+        return said
+    return _ADDRESS.sub("", said).translate(_NO_MARKUP).strip() or "…"
 
 
 def check(kind: str, subject: str, text: str) -> None:
     """Raise `Invalid` for words that could not be sent."""
     wrong: dict[str, list[str]] = {}
+    nobody = {"agent", "text"} if kind == LetterKind.RECEIVED else set()  # no person writes that one
     for field, value in (("subject", subject), ("text", text)):
-        if unknown := sorted(set(_NAME.findall(value)) - set(NAMES)):
+        names = [name for name in NAMES if name not in nobody | ({"text"} if field == "subject" else set())]
+        if unknown := sorted(set(_ANY_NAME.findall(value)) - set(names)):
             wrong[field] = [
-                f"There is no {{{{{unknown[0]}}}}}; write {', '.join('{{' + name + '}}' for name in NAMES)}."
+                f"There is no {{{{{unknown[0]}}}}} here; write {', '.join('{{' + name + '}}' for name in names)}."
             ]
+        elif "{{" in _ANY_NAME.sub("", value) or "}}" in _ANY_NAME.sub("", value):
+            wrong[field] = ["A name stands in two pairs of braces, such as {{number}}."]
     if not text.strip():
         wrong["text"] = ["Write something here."]
     elif kind in {LetterKind.REPLIED, LetterKind.NEEDS_ANSWER, LetterKind.RESOLVED} and "text" not in _NAME.findall(
@@ -117,5 +137,5 @@ def check(kind: str, subject: str, text: str) -> None:
 
 def subject_line(template: str, facts: Mapping[str, object]) -> str:
     """A subject on one line, with one Re: however many it had."""
-    line = one_line(fill(template, facts), most=320)
+    line = one_line(_NAME.sub(lambda found: str(facts.get(found[1], found[0])), template), most=320)
     return re.sub(r"^(re:\s*){2,}", "Re: ", line, flags=re.IGNORECASE)

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -146,6 +147,8 @@ class InboundEmail(models.Model):
     language = models.CharField(max_length=5, blank=True)
     # It names a member of staff as its sender, and nothing proves it.
     unverified = models.BooleanField(default=False)
+    # No automatic answer may go to its sender: a machine, a list, ourselves, or whoever it pretends to be.
+    unanswerable = models.BooleanField(default=False, db_default=False)
     spam = models.CharField(max_length=200, blank=True)  # why it was taken for spam
     perhaps = models.ForeignKey(Ticket, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     # Alike: of the same sender with the same subject but for numbers.
@@ -170,6 +173,8 @@ class InboundEmail(models.Model):
             models.Index(fields=["mailbox", "-id"], name="inbound_of_mailbox"),
             # The copies of a message.
             models.Index(fields=["content_hash"], name="inbound_copies", condition=Q(state="duplicate")),
+            # How much came in within a day, on the page of mailboxes. Rows lie in the order of time.
+            BrinIndex(fields=["received_at"], name="inbound_by_day", pages_per_range=16),
         ]
 
     def __str__(self) -> str:
@@ -198,9 +203,18 @@ class OutboundEmail(models.Model):
     bounced_at = models.DateTimeField(null=True, blank=True)
     error = models.CharField(max_length=300, blank=True)
     sent_again = models.PositiveSmallIntegerField(default=0)
+    # The server refused it for `to` and took it for `cc`, who get no second one.
+    copies_have_it = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         ordering = ["-id"]
+        indexes = [
+            # The page of outgoing mail, narrowed to what waits or came back.
+            models.Index(fields=["-id"], name="outbound_queued", condition=Q(sent_at=None)),
+            models.Index(fields=["-id"], name="outbound_bounced", condition=Q(bounced_at__isnull=False)),
+            # How many automatic mails an address got lately.
+            models.Index(fields=["to", "-created_at"], name="outbound_to"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.subject} to {self.to}"

@@ -1,29 +1,37 @@
 """What the pages about mail show."""
 
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.conf import settings
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from staff.models import User
 from supportdesk.errors import NotFound
 from supportdesk.text import markdown
-from tickets.mail import reader, sorting, wording
+from tickets.mail import attention, reader, sorting, wording
+from tickets.mail import outgoing as leaving
 from tickets.models import (
     InboundEmail,
     InboundState,
+    Letter,
+    LetterKind,
     Mailbox,
     MailRule,
     MailTemplate,
     Message,
     OutboundEmail,
     Ticket,
+    Via,
 )
 from tickets.queries.detail import readable
+from tickets.recipe import read as read_recipe
 
 MOST_TRIED = 200  # mails that a rule is tried on
+TRIAL_SECONDS = 5.0
 
 
 def mailboxes() -> list[tuple[Mailbox, dict[str, int]]]:
@@ -33,7 +41,8 @@ def mailboxes() -> list[tuple[Mailbox, dict[str, int]]]:
         taken=Count("pk"), failed=Count("pk", filter=Q(state=InboundState.FAILED))
     )  # fmt: skip
     counts = {row["mailbox"]: {"taken": row["taken"], "failed": row["failed"]} for row in rows}
-    boxes = Mailbox.objects.select_related("tier", "imap")
+    newest = InboundEmail.objects.filter(mailbox=OuterRef("pk")).order_by("-id").values("received_at")[:1]
+    boxes = Mailbox.objects.select_related("tier", "imap").annotate(message_at=Subquery(newest))
     return [(box, counts.get(box.pk, {"taken": 0, "failed": 0})) for box in boxes]
 
 
@@ -44,9 +53,9 @@ def mailbox_log(mailbox: Mailbox, user: User) -> QuerySet[InboundEmail]:
     return mails.select_related("ticket").defer("raw").order_by("-id")
 
 
-def needing_a_look() -> QuerySet[InboundEmail]:
-    """Mail that could not be read, newest first."""
-    return InboundEmail.objects.needing_a_look().select_related("ticket", "mailbox").defer("raw").order_by("-id")
+def needing_a_look(user: User) -> QuerySet[InboundEmail]:
+    """Mail that could not be read and that the reader may see, newest first."""
+    return attention.needing_a_look(user).select_related("ticket", "mailbox").defer("raw").order_by("-id")
 
 
 def templates() -> list[dict[str, Any]]:
@@ -110,22 +119,21 @@ def html_with_pictures(message: Message) -> str:
 
 def mail_rules() -> list[tuple[MailRule, str, list[str]]]:
     """Rules on mail in order, each with what it does in words, and its conditions."""
-    from tickets.recipe import read
-
     found = []
     for rule in MailRule.objects.select_related("tier", "mailbox"):
         does = ["spam"] if rule.spam else []
         does += [f"to {rule.tier}"] if rule.tier else []
-        does += read(rule.recipe).words
+        does += read_recipe(rule.recipe).words
         found.append((rule, "; ".join(does), sorting.written(rule.conditions).split("\n")))
     return found
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a rule would pick of the newest mail."""
+    """What a rule would pick of the newest mail. `ended`: time was over before all of it was looked at."""
 
     looked_at: int
+    ended: bool
     picked: list[InboundEmail]
 
 
@@ -133,29 +141,48 @@ def try_rule(rule: MailRule, user: User) -> Trial:
     """The newest mails that a rule picks, of tickets that the reader may see. Nothing is changed."""
     seen = Ticket.objects.visible_to(user).values("pk")
     mails = InboundEmail.objects.filter(state=InboundState.APPLIED).filter(Q(ticket=None) | Q(ticket__in=seen))
-    looked, picked = 0, []
-    for mail in (
-        mails.exclude(raw=b"").select_related("ticket", "mailbox").order_by("-id")[:MOST_TRIED].iterator(chunk_size=10)
-    ):
+    picked: list[InboundEmail] = []
+    looked, until = 0, time.monotonic() + TRIAL_SECONDS
+    newest = mails.exclude(raw=b"").order_by("-id").values_list("pk", flat=True)[:MOST_TRIED]
+    for pk in newest:
+        if time.monotonic() > until:
+            return Trial(looked, True, picked)
+        mail = mails.select_related("ticket", "mailbox").get(pk=pk)
         looked += 1
+        no_sender = mail.via in {Via.SMTP, Via.LMTP} and not mail.envelope_from
         try:
-            read = reader.read(bytes(mail.raw))
+            read = reader.read(bytes(mail.raw), settings.MAIL_TRUSTED_RELAYS, no_sender=no_sender)
         except (reader.TooMuch, ValueError):
             continue
         if sorting.judge(read, mail.mailbox, [rule]).rules:
             picked.append(mail)
-    return Trial(looked, picked)
+    return Trial(looked, False, picked)
 
 
-def template_preview(kind: str, subject: str, text: str, facts: Any) -> dict[str, str]:
-    """A template as its reader would get it, with example facts."""
+def template_preview(kind: str, mailbox: Mailbox | None, subject: str, text: str) -> dict[str, str]:
+    """A template as its reader would get it, with example facts: those that a mail of its kind has."""
+    facts: dict[str, str] = dict(wording.NAMES)
+    if mailbox is not None:
+        facts["desk"] = mailbox.display_name
+    if kind == LetterKind.RECEIVED:
+        facts |= {"text": "", "agent": ""}
     return {"subject": wording.subject_line(subject, facts), "html": str(markdown(wording.fill(text, facts)))}
 
 
-def outgoing(state: str) -> QuerySet[OutboundEmail]:
-    """Mail that left or waits, newest first; `state` narrows it to queued, sent or bounced."""
-    mails = OutboundEmail.objects.select_related("ticket", "message")
+def outgoing(state: str) -> QuerySet[Any]:
+    """Mail that left or waits, newest first; `state` narrows it to queued, sent or bounced, or to letters of the desk."""
+    if state == "desk":
+        return Letter.objects.select_related("ticket")
+    mails = OutboundEmail.objects.select_related("ticket__requester", "message__author", "mailbox")
     by_state = {
         "queued": Q(sent_at=None), "sent": Q(sent_at__isnull=False, bounced_at=None), "bounced": Q(bounced_at__isnull=False)
     }  # fmt: skip
     return mails.filter(by_state[state]) if state in by_state else mails
+
+
+def as_sent(pk: int) -> tuple[OutboundEmail, str]:
+    """A reply's mail and its HTML with everything that its template adds, or NotFound."""
+    mail = outgoing("").filter(pk=pk).first()
+    if mail is None:
+        raise NotFound("There is no such mail.")
+    return mail, leaving.body_of(mail)[1]

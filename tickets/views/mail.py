@@ -18,10 +18,12 @@ from supportdesk.errors import Conflict, Invalid, NotFound
 from tickets import forms, queries
 from tickets.actions import mailboxes as acts
 from tickets.forms import mail as mail_forms
+from tickets.mail import attention as tending
 from tickets.mail import incoming, sorting, wording
-from tickets.models import InboundEmail, LetterKind, Mailbox, MailRule, MailTemplate, Via
+from tickets.models import LetterKind, Mailbox, MailRule, MailTemplate, Via
 from tickets.policies import can_make_rules, check_can_make_rules, check_can_open
 from tickets.queries import mail as found
+from tickets.queries.queue import CappedPaginator
 from tickets.views.tickets import done
 
 
@@ -35,9 +37,10 @@ def _mailbox(pk: int) -> Mailbox:
 @require_GET
 def index(request: DeskRequest) -> HttpResponse:
     check_can_see_settings(request.user)
+    may_tend = can_make_rules(request.user)
     context = {
-        "mailboxes": found.mailboxes(), "waiting": found.needing_a_look().count(), "may_edit": is_administrator(request.user),
-        "may_tend": can_make_rules(request.user),
+        "mailboxes": found.mailboxes(), "waiting": found.needing_a_look(request.user).count() if may_tend else 0,
+        "may_edit": is_administrator(request.user), "may_tend": may_tend,
     }  # fmt: skip
     return render(request, "tickets/mail/index.html", context)
 
@@ -63,7 +66,7 @@ def mailbox(request: DeskRequest, pk: int | None = None) -> HttpResponse:
                 return redirect("tickets:mailbox", saved.pk)
             except Invalid as refused:
                 forms.refuse(form, refused)
-    log = Paginator(found.mailbox_log(box, request.user), 25).get_page(request.GET.get("page")) if box else None
+    log = CappedPaginator(found.mailbox_log(box, request.user), 25).get_page(request.GET.get("page")) if box else None
     context = {"form": form, "box": box, "log": log, "may_edit": is_administrator(request.user)}
     return render(request, "tickets/mail/mailbox.html", context, status=422 if form.errors else 200)
 
@@ -133,11 +136,8 @@ def template(request: DeskRequest, kind: str) -> HttpResponse:
     """One template, with a preview as it would arrive."""
     check_can_see_settings(request.user)
     language = request.GET.get("language", "en")
-    box = (
-        Mailbox.objects.filter(pk=request.GET["mailbox"]).first()
-        if request.GET.get("mailbox", "").isdecimal()
-        else None
-    )
+    chosen = request.GET.get("mailbox", "")
+    box = _mailbox(forms.ticket_number(request.GET, "mailbox")) if chosen else None
     if kind not in [one.value for one in wording.KINDS] or language not in dict(wording.LANGUAGES):
         raise NotFound("There is no such template.")
     own = MailTemplate.objects.filter(kind=kind, language=language, mailbox=box).first()
@@ -145,6 +145,8 @@ def template(request: DeskRequest, kind: str) -> HttpResponse:
     form = mail_forms.TemplateForm(
         request.POST or None, initial={"subject": words.subject, "text": words.text, "active": words.active}
     )
+    if kind != LetterKind.RECEIVED and kind != LetterKind.RESOLVED:
+        del form.fields["active"]  # a reply that somebody writes is sent
     if request.method == "POST":
         check_can_make_rules(request.user)
         if "reset" in request.POST:
@@ -163,7 +165,7 @@ def template(request: DeskRequest, kind: str) -> HttpResponse:
     typed = {name: form[name].value() or "" for name in ("subject", "text")}
     context = {
         "form": form, "kind": LetterKind(kind).label, "own": own, "language": dict(wording.LANGUAGES)[language], "box": box,
-        "names": wording.NAMES, "preview": found.template_preview(kind, facts=acts.template_facts(kind, box), **typed),
+        "names": wording.NAMES, "preview": found.template_preview(kind, box, **typed),
         "may_edit": can_make_rules(request.user),
     }  # fmt: skip
     return render(request, "tickets/mail/template.html", context, status=422 if form.errors else 200)
@@ -221,16 +223,14 @@ def delete_rule(request: DeskRequest, pk: int) -> HttpResponse:
 # --------------------------------------------------------------------------------- what needs a look
 @require_GET
 def attention(request: DeskRequest) -> HttpResponse:
-    acts.check_can_tend_mail(request.user)
-    page = Paginator(found.needing_a_look(), 25).get_page(request.GET.get("page"))
+    page = Paginator(found.needing_a_look(request.user), 25).get_page(request.GET.get("page"))
     return render(request, "tickets/mail/attention.html", {"page": page})
 
 
 @require_POST
 def retry(request: DeskRequest, pk: int) -> HttpResponse:
-    acts.check_can_tend_mail(request.user)
     try:
-        outcome = incoming.retry(inbound_id=pk, by=request.user)
+        outcome = tending.retry(inbound_id=pk, by=request.user)
         messages.success(request, f"It could be read: see ticket {outcome.ticket}.")
     except Conflict as refused:
         messages.error(request, str(refused))
@@ -239,8 +239,7 @@ def retry(request: DeskRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def dismiss(request: DeskRequest, pk: int) -> HttpResponse:
-    acts.check_can_tend_mail(request.user)
-    incoming.dismiss(inbound_id=pk, by=request.user)
+    tending.dismiss(inbound_id=pk, by=request.user)
     messages.success(request, "Taken off the list; its ticket stays.")
     return redirect("tickets:attention")
 
@@ -248,8 +247,7 @@ def dismiss(request: DeskRequest, pk: int) -> HttpResponse:
 @require_GET
 def raw(request: DeskRequest, pk: int) -> HttpResponse:
     """A mail that needs a look, as it came."""
-    acts.check_can_tend_mail(request.user)
-    mail = InboundEmail.objects.needing_a_look().filter(pk=pk).first()
+    mail = tending.needing_a_look(request.user).filter(pk=pk).first()
     if mail is None:
         raise NotFound("There is no such mail.")
     return eml(bytes(mail.raw), f"mail-{pk}.eml")
@@ -304,6 +302,17 @@ def details(request: DeskRequest, number: int, pk: int) -> HttpResponse:
     return render(request, "tickets/mail/details.html", context)
 
 
+@require_GET
+def raw_of_message(request: DeskRequest, number: int, pk: int) -> HttpResponse:
+    """The mail behind a message, as it came."""
+    ticket = queries.ticket_for(request.user, number)
+    messages_ = queries.readable(ticket, request.user)
+    message = messages_.filter(pk=pk, inbound__isnull=False).select_related("inbound").first()
+    if message is None:
+        raise NotFound("This message did not come by mail.")
+    return eml(bytes(message.inbound.raw), f"ticket-{number}-{pk}.eml")
+
+
 @csp_update({"img-src": ["https:", "http:"]})  # type: ignore[arg-type]
 @require_GET
 def remote(request: DeskRequest, number: int, pk: int) -> HttpResponse:
@@ -324,7 +333,7 @@ def again(request: DeskRequest, number: int, pk: int) -> HttpResponse:
     return done(request, number, f"It is sent to {mail.to} again.")
 
 
-STATES = (("", "All"), ("queued", "Waiting"), ("sent", "Sent"), ("bounced", "Did not arrive"))
+STATES = (("", "All replies"), ("queued", "Waiting"), ("sent", "Sent"), ("bounced", "Did not arrive"), ("desk", "Letters of the desk"))  # fmt: skip
 
 
 @require_GET
@@ -332,17 +341,27 @@ def outgoing(request: DeskRequest) -> HttpResponse:
     """Mail that left or waits, for administrators."""
     check_is_administrator(request.user)
     state = request.GET.get("state", "")
-    page = Paginator(found.outgoing(state), 50).get_page(request.GET.get("page"))
+    page = CappedPaginator(found.outgoing(state), 50).get_page(request.GET.get("page"))
     return render(request, "tickets/outgoing.html", {"page": page, "state": state, "states": STATES})
+
+
+@require_GET
+def sent(request: DeskRequest, pk: int) -> HttpResponse:
+    """One mail as it leaves: template, signature and all."""
+    check_is_administrator(request.user)
+    mail, html = found.as_sent(pk)
+    return render(request, "tickets/mail/sent.html", {"mail": mail, "html": html})
 
 
 @require_http_methods(["GET", "POST"])
 def rate(request: DeskRequest, number: int, signature: str) -> HttpResponse:
     """A requester says how it was. Opening the link changes nothing: mail scanners open links."""
     ticket = acts.rated_ticket(number=number, signature=signature)
-    context: dict[str, Any] = {"ticket": ticket, "score": request.GET.get("score", ""), "rated": None}
+    rated = getattr(ticket, "rating", None)
     if request.method == "POST":
-        context["rated"] = acts.rate(
+        rated = acts.rate(
             number=number, signature=signature, score=request.POST.get("score", ""), comment=request.POST.get("comment", "")
         )  # fmt: skip
+    chosen = rated.score if rated and request.method == "POST" else request.GET.get("score", "")
+    context = {"ticket": ticket, "score": chosen, "rated": rated, "thanks": request.method == "POST"}
     return render(request, "tickets/mail/rate.html", context)

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from staff.models import Tier
 from staff.requests import DeskRequest
-from supportdesk.errors import Invalid, NotFound
+from supportdesk.errors import Invalid
 from tickets import actions, forms, queries
 from tickets.downloads import attachment_of, picture_of
 from tickets.models import Priority, Status
@@ -284,15 +284,3 @@ def spam(request: DeskRequest, number: int) -> HttpResponse:
     act = actions.mark_spam if wanted else actions.mark_not_spam
     act(number=number, by=request.user, version=forms.version(request.POST))
     return done(request, number, "It is in the spam view now." if wanted else "It is no spam, and open again.")
-
-
-@require_GET
-def raw_mail(request: DeskRequest, number: int, pk: int) -> HttpResponse:
-    """The mail behind a message, as it came."""
-    ticket = queries.ticket_for(request.user, number)
-    messages = queries.readable(ticket, request.user)
-    message = messages.filter(pk=pk, inbound__isnull=False).select_related("inbound").first()
-    if message is None:
-        raise NotFound("This message did not come by mail.")
-    headers = {"Content-Disposition": f'attachment; filename="ticket-{number}-{pk}.eml"'}
-    return HttpResponse(bytes(message.inbound.raw), content_type="message/rfc822", headers=headers)

@@ -341,7 +341,7 @@ def test_a_reply_leaves_once_threaded_and_signed(db):
     assert sent.extra_headers["In-Reply-To"] == "<a1@shop.example>"
     assert sent.body.endswith("-- \nAmina\nSupport")
     assert "<strong>you</strong>" in sent.alternatives[0].content
-    assert addresses.ticket_of_reply_address(sent.reply_to[0]) == made
+    assert addresses.participant_of_reply_address(sent.reply_to[0]) == (made, None)
     assert addresses.ticket_number_of_ours(sent.extra_headers["Message-ID"].strip("<>")) == made.number
 
 

@@ -127,6 +127,33 @@ def test_lmtp_answers_for_each_recipient(listener):
     assert InboundEmail.objects.count() == 2
 
 
+@pytest.mark.parametrize("body", [b"\r\n", raw() + b"x" * 1_200_000])
+def test_lmtp_answers_for_each_recipient_also_what_it_refuses(listener, settings, body):
+    settings.MAIL_MAX_MB = 1
+    with smtplib.LMTP("127.0.0.1", listener[1]) as client:
+        client.ehlo()
+        client.mail("a@b.example")
+        for name in ("support", "tech"):
+            client.rcpt(f"{name}@example.com")
+        assert client.data(body)[0] // 100 == 5
+        assert client.getreply()[0] // 100 == 5
+        assert client.noop()[0] == 250
+
+
+def test_a_client_that_trickles_is_left(listener, monkeypatch):
+    from tickets.mail import listener as module
+
+    monkeypatch.setattr(module, "WATCHING", 0.5)
+    with smtplib.SMTP("127.0.0.1", listener[0], timeout=10) as client:
+        client.ehlo()
+        client.mail("a@b.example")
+        client.rcpt("support@example.com")
+        assert client.docmd("DATA")[0] == 354
+        client.sock.sendall(b"Subject: slow\r\n")
+        assert client.sock.recv(100) == b""
+        client.close()
+
+
 def test_mail_may_come_encrypted(boxes, settings, tmp_path):
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=desk.example",
@@ -212,13 +239,63 @@ def test_a_folder_that_is_not_there_is_made(account, dovecot, fetching):
 def test_a_crash_between_commit_and_move_makes_one_message(account, dovecot, monkeypatch):
     dovecot.put(account.user, raw())
     with monkeypatch.context() as patched, imap.signed_in(account) as box:
-        patched.setattr(box, "move", lambda *a: 1 / 0)
+        patched.setattr(imap, "_put_away", lambda *a: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             imap.fetch(box, account, threading.Event())
     with imap.signed_in(account) as box:
         imap.fetch(box, account, threading.Event())
     incoming.drain()
-    assert (Ticket.objects.count(), InboundEmail.objects.count()) == (1, 2)
+    assert (Ticket.objects.count(), InboundEmail.objects.count()) == (1, 1)
+    assert dovecot.count(account.user) == 0
+
+
+def test_a_move_that_always_fails_keeps_the_mail_once_and_says_so(account, dovecot, monkeypatch):
+    def refused(*a):
+        raise imaplib.IMAP4.error("over quota")
+
+    dovecot.put(account.user, raw())
+    monkeypatch.setattr(imap, "_put_away", refused)
+    stored = imap.Stored()
+    with imap.signed_in(account) as box:
+        said = [imap.fetch(box, account, threading.Event(), stored) for _ in range(3)]
+    assert ["cannot be taken" in trouble for _, trouble in said] == [True, True, True]
+    with imap.signed_in(account) as box:  # another fetcher, after a restart
+        imap.fetch(box, account, threading.Event())
+    assert InboundEmail.objects.count() == 1
+
+
+@pytest.mark.parametrize("can", ["MOVE", "UIDPLUS", ""])
+def test_what_others_marked_as_deleted_stays_theirs(account, dovecot, can):
+    dovecot.put(account.user, raw(number=1), raw(number=2))
+    with imaplib.IMAP4("127.0.0.1", dovecot.port) as colleague:
+        colleague.login(account.user, "secret")
+        colleague.select("INBOX")
+        colleague.store("1", "+FLAGS", "\\Deleted")
+        with imap.signed_in(account) as box:
+            box.client.capabilities = (can,)
+            assert imap.fetch(box, account, threading.Event()) == (1, "")
+            assert imap.fetch(box, account, threading.Event()) == (0, "")
+    assert dovecot.count(account.user) == (1 if can else 2)
+    assert dovecot.count(account.user, "Done") == 1
+
+
+def test_what_could_not_be_taken_is_taken_later_though_somebody_read_it(account, dovecot, monkeypatch):
+    ImapAccount.objects.update(done_folder="")
+    account.refresh_from_db()
+    with imap.signed_in(account) as box:
+        imap.fetch(box, account, threading.Event())
+    dovecot.put(account.user, raw(number=1), raw(number=2))
+    give = imap._raw
+    with monkeypatch.context() as patched, imap.signed_in(account) as box:
+        patched.setattr(imap, "_raw", lambda box, uid: give(box, uid) if uid == "2" else int("x"))
+        assert imap.fetch(box, account, threading.Event())[0] == 1
+    with imaplib.IMAP4("127.0.0.1", dovecot.port) as colleague:
+        colleague.login(account.user, "secret")
+        colleague.select("INBOX")
+        colleague.store("1", "+FLAGS", "\\Seen")
+    with imap.signed_in(account) as box:
+        assert imap.fetch(box, account, threading.Event()) == (1, "")
+    assert InboundEmail.objects.count() == 2
 
 
 def test_without_a_folder_for_it_mail_is_marked_as_read_and_stays(account, dovecot):
@@ -263,8 +340,7 @@ def test_mail_that_somebody_read_elsewhere_is_taken_all_the_same(account, doveco
 
 @pytest.mark.parametrize("said", [b"1 (RFC822.SIZE 3031 UID 12)", b"1 (UID 12 RFC822.SIZE 3031 FLAGS (\\Seen))"])
 def test_the_size_is_found_wherever_the_server_puts_it(monkeypatch, said):
-    monkeypatch.setattr(imap, "_fetched", lambda *a: [said])
-    monkeypatch.setattr(imap, "_literals", lambda *a: [b"whole"])
+    monkeypatch.setattr(imap, "_command", lambda box, name, uid, what: [said] if "SIZE" in what else [(b"", b"whole")])
     assert imap._raw(None, "1") == b"whole"
 
 
@@ -306,7 +382,7 @@ def test_what_is_too_large_becomes_a_note_of_itself(account, dovecot, settings):
         imap.fetch(box, account, threading.Event())
     kept = bytes(InboundEmail.objects.get().raw)
     assert b"Message-ID: <way1@shop.example>" in kept
-    assert b"still in the mailbox" in kept
+    assert b"still on the mail server" in kept
     assert len(kept) < 2000
 
 

@@ -6,9 +6,10 @@ from django.core import mail as django_mail
 from supportdesk import outbox
 from supportdesk.models import OutboxItem
 from tests.factories import agent
+from tests.factories import lead as manager
 from tests.tickets.mail.test_thread import deliver, mail, reply_of, take_in
 from tickets import actions
-from tickets.mail import addresses, incoming
+from tickets.mail import addresses, attention, incoming
 from tickets.models import (
     InboundEmail,
     LinkKind,
@@ -248,15 +249,15 @@ def test_what_cannot_be_read_is_retried_and_joins_its_ticket(db, monkeypatch):
     def broken(raw, trusted=(), **more):
         raise reader.TooMuch("It took longer than 30 s to read.")
 
-    lead = agent(3)
+    lead = manager(1)
     with monkeypatch.context() as patched:
         patched.setattr(reader, "read", broken)
         result = take_in(mail("The whole text."))
         made = Ticket.objects.get(number=result.ticket)
         assert (made.requester.email, made.subject) == ("sofia@shop.example", "Help")  # what could be read
         with pytest.raises(Conflict, match="still cannot be read"):
-            incoming.retry(inbound_id=result.inbound, by=lead)
+            attention.retry(inbound_id=result.inbound, by=lead)
     assert InboundEmail.objects.needing_a_look().count() == 1
-    assert incoming.retry(inbound_id=result.inbound, by=lead).ticket == made.number
+    assert attention.retry(inbound_id=result.inbound, by=lead).ticket == made.number
     assert newest(made).text == "The whole text."
     assert not InboundEmail.objects.needing_a_look().exists()
