@@ -1,7 +1,7 @@
 """Mail that could not be read: who may see it, and reading it again."""
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from staff.models import User
 from supportdesk.errors import Conflict, NotFound
@@ -15,8 +15,7 @@ from tickets.policies import check_can_make_rules
 def needing_a_look(user: User) -> QuerySet[InboundEmail]:
     """Mail that could not be read, of tickets that the reader may see. Raises NotPermitted."""
     check_can_make_rules(user)
-    seen = Ticket.objects.visible_to(user).values("pk")
-    return InboundEmail.objects.needing_a_look().filter(Q(ticket=None) | Q(ticket__in=seen))
+    return InboundEmail.objects.needing_a_look().visible_to(user)
 
 
 def retry(*, inbound_id: int, by: User) -> incoming.Outcome:

@@ -119,6 +119,10 @@ class InboundQuerySet(models.QuerySet["InboundEmail"]):
         stuck = Q(state=InboundState.STORED, received_at__lt=timezone.now() - timedelta(minutes=5))
         return self.filter(Q(state=InboundState.FAILED) | stuck)
 
+    def visible_to(self, user: User) -> Self:
+        """Mail of tickets that the user may see, and of none."""
+        return self.filter(Q(ticket=None) | Q(ticket__in=Ticket.objects.visible_to(user).values("pk")))
+
 
 class InboundEmail(models.Model):
     """A message as it came with its envelope, committed before anything is parsed. A second copy is a row of its own."""

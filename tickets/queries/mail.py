@@ -12,8 +12,8 @@ from django.utils import timezone
 from staff.models import User
 from supportdesk.errors import NotFound
 from supportdesk.text import markdown
-from tickets.mail import attention, reader, sorting, wording
 from tickets.mail import outgoing as leaving
+from tickets.mail import reader, sorting, wording
 from tickets.models import (
     InboundEmail,
     InboundState,
@@ -27,6 +27,7 @@ from tickets.models import (
     Ticket,
     Via,
 )
+from tickets.policies import check_can_make_rules
 from tickets.queries.detail import readable
 from tickets.recipe import read as read_recipe
 
@@ -48,14 +49,15 @@ def mailboxes() -> list[tuple[Mailbox, dict[str, int]]]:
 
 def mailbox_log(mailbox: Mailbox, user: User) -> QuerySet[InboundEmail]:
     """What a mailbox took last, without the mails themselves; of tickets that the reader may see."""
-    seen = Ticket.objects.visible_to(user).values("pk")
-    mails = InboundEmail.objects.filter(mailbox=mailbox).filter(Q(ticket=None) | Q(ticket__in=seen))
+    mails = InboundEmail.objects.filter(mailbox=mailbox).visible_to(user)
     return mails.select_related("ticket").defer("raw").order_by("-id")
 
 
 def needing_a_look(user: User) -> QuerySet[InboundEmail]:
-    """Mail that could not be read and that the reader may see, newest first."""
-    return attention.needing_a_look(user).select_related("ticket", "mailbox").defer("raw").order_by("-id")
+    """Mail that could not be read and that the reader may see, newest first. Raises NotPermitted."""
+    check_can_make_rules(user)
+    waiting = InboundEmail.objects.needing_a_look().visible_to(user)
+    return waiting.select_related("ticket", "mailbox").defer("raw").order_by("-id")
 
 
 def templates() -> list[dict[str, Any]]:
@@ -139,8 +141,7 @@ class Trial:
 
 def try_rule(rule: MailRule, user: User) -> Trial:
     """The newest mails that a rule picks, of tickets that the reader may see. Nothing is changed."""
-    seen = Ticket.objects.visible_to(user).values("pk")
-    mails = InboundEmail.objects.filter(state=InboundState.APPLIED).filter(Q(ticket=None) | Q(ticket__in=seen))
+    mails = InboundEmail.objects.filter(state=InboundState.APPLIED).visible_to(user)
     picked: list[InboundEmail] = []
     looked, until = 0, time.monotonic() + TRIAL_SECONDS
     newest = mails.exclude(raw=b"").order_by("-id").values_list("pk", flat=True)[:MOST_TRIED]
