@@ -1,5 +1,6 @@
 """Pages and fragments of the knowledge base."""
 
+from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
@@ -8,6 +9,8 @@ from django.views.decorators.http import require_GET
 from knowledge import queries
 from staff.requests import DeskRequest
 from tickets.queries import ticket_for
+
+MOST_PICKED = 12
 
 
 @require_GET
@@ -33,6 +36,17 @@ def for_ticket(request: DeskRequest, number: int) -> HttpResponse:
     ticket = ticket_for(request.user, number)
     context = {"ticket": ticket, "articles": queries.suggestions(request.user, ticket)}
     return render(request, "knowledge/_for_ticket.html" if request.htmx else "knowledge/for_ticket.html", context)
+
+
+@require_GET
+def pick(request: DeskRequest) -> HttpResponse:
+    """Articles to take into a message, as options of the composer's list: those that fit the ticket, or a search."""
+    text, number = request.GET.get("q", "").strip(), _ticket(request)
+    if text or number is None:
+        articles = queries.search(request.user, text).articles[:MOST_PICKED]
+    else:
+        articles = queries.suggestions(request.user, ticket_for(request.user, number))
+    return render(request, "knowledge/_pick.html", {"articles": articles, "base": settings.BASE_URL})
 
 
 def _ticket(request: DeskRequest) -> int | None:

@@ -41,12 +41,16 @@ def _answers() -> None:
         _answered_at = time.monotonic()
 
 
-def ring(task: str, *args: Any, queue: str | None = None, expires: int | None = None) -> bool:
-    """Send a Celery task by name. When Redis is away say so in the log: the sweep finds the row later."""
+def ring(
+    task: str, *args: Any, queue: str | None = None, expires: int | None = None, after: float | None = None
+) -> bool:
+    """Send a Celery task by name, to be heard `after` so many seconds. When Redis is away say so in the log: the sweep finds the row later."""
     try:
         # Celery's own attempts take seconds before they give up; a person must not wait for them.
         _answers()
-        options: dict[str, Any] = {name: value for name, value in (("queue", queue), ("expires", expires)) if value}
+        options: dict[str, Any] = {
+            name: value for name, value in (("queue", queue), ("expires", expires), ("countdown", after)) if value
+        }
         current_app.send_task(task, args=args, retry=False, **options)
     except (OperationalError, RedisError, OSError) as error:
         log.warning("Redis is away; the sweep will start %s%r later (%s)", task, args, error)
@@ -71,6 +75,6 @@ def heard(bell: str) -> None:
         log.warning("Redis is away: %s", error)
 
 
-def ring_on_commit(task: str, *args: Any, queue: str | None = None) -> None:
+def ring_on_commit(task: str, *args: Any, queue: str | None = None, after: float | None = None) -> None:
     """Ring once the transaction that made the work has committed."""
-    transaction.on_commit(lambda: ring(task, *args, queue=queue))
+    transaction.on_commit(lambda: ring(task, *args, queue=queue, after=after))

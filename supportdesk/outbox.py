@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 LONGEST_WAIT = timedelta(hours=1)
 CLAIM = timedelta(minutes=2)
 SOON = timedelta(seconds=2)
+RUNG_FOR = timedelta(minutes=1)  # a bell for later stays in a worker's memory until then
 SWEEP_SECONDS = 10.0  # a sweep leaves the rest to the next one, so that nothing else waits for it
 _handlers: dict[str, Callable[[int], None]] = {}
 
@@ -67,7 +68,7 @@ def put(name: str, object_id: int, *, key: str, at_once: bool = True, not_before
     """Add a row to the open transaction; a key already there is the same row, not a second delivery.
 
     What need not be `at_once` is left to the next sweep, some seconds later: ringing costs as much as a statement.
-    What must not happen before a moment is left to the first sweep after it.
+    What must not happen before a moment is rung for then, if that is near, else left to the first sweep after it.
     """
     now = timezone.now()
     item = OutboxItem(handler=name, object_id=object_id, key=key, created_at=now, next_attempt_at=not_before or now)
@@ -81,8 +82,9 @@ def put(name: str, object_id: int, *, key: str, at_once: bool = True, not_before
     if made is None:
         return OutboxItem.objects.get(key=key)
     item.pk = made[0]
-    if at_once and not_before is None:
-        ring_on_commit("supportdesk.deliver", item.pk)
+    wait = (item.next_attempt_at - now).total_seconds()
+    if at_once and wait < RUNG_FOR.total_seconds():
+        ring_on_commit("supportdesk.deliver", item.pk, after=wait + 0.05 if wait > 0 else None)
     return item
 
 

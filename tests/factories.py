@@ -18,6 +18,7 @@ class UserFactory(DjangoModelFactory):
     email = factory.Sequence(lambda n: f"person{n}@desk.example")
     role = "staff"
     password = "!"
+    undo_seconds = 0  # what tests send leaves at once; those of taking back say otherwise
 
 
 def agent(level: int, **fields: Any) -> User:

@@ -1,7 +1,7 @@
 from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
 
-from tickets.views import approvals, automation, bulk, directory, hooks, intake, mail, people, promises
+from tickets.views import approvals, automation, bulk, directory, hooks, intake, mail, people, promises, writing
 from tickets.views import tickets as views
 
 app_name = "tickets"
@@ -15,7 +15,22 @@ urlpatterns = [
     path("tickets/<int:number>/", views.detail, name="detail"),
     path("tickets/<int:number>/clocks/", views.clocks, name="clocks"),
     path("tickets/<int:number>/changes/", views.changes, name="changes"),
-    path("tickets/<int:number>/say/", views.say, name="say"),
+    path("tickets/<int:number>/say/", writing.say, name="say"),
+    path("tickets/<int:number>/draft/", writing.draft, name="draft"),
+    path("tickets/<int:number>/draft/newest/", writing.newest_draft, name="newest_draft"),
+    path("tickets/<int:number>/draft/files/", writing.attach, name="attach"),
+    path("tickets/<int:number>/draft/files/<int:pk>/remove/", writing.detach, name="detach"),
+    path("tickets/<int:number>/draft/discard/", writing.discard, name="discard"),
+    path("tickets/<int:number>/pending/<int:pk>/undo/", writing.take_back, name="take_back"),
+    path("tickets/<int:number>/pending/<int:pk>/now/", writing.send_now, name="send_now"),
+    path("tickets/<int:number>/macros/", writing.macro_options, name="macro_options"),
+    path("tickets/<int:number>/macros/apply/", writing.apply_macro, name="apply_macro"),
+    path("tickets/<int:number>/people/", writing.people, name="people"),
+    path("tickets/preview/", writing.preview, name="preview"),
+    path("macros/", writing.macro_list, name="macros"),
+    path("macros/new/", writing.macro, name="new_macro"),
+    path("macros/<int:pk>/", writing.macro, name="macro"),
+    path("macros/<int:pk>/delete/", writing.delete_macro, name="delete_macro"),
     path("tickets/<int:number>/take/", views.take, name="take"),
     path("tickets/<int:number>/assign/", views.assign, name="assign"),
     path("tickets/<int:number>/priority/", views.priority, name="priority"),

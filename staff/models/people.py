@@ -88,6 +88,8 @@ class User(AbstractBaseUser):
     signature = models.TextField(blank=True)
     # Whether they get what requesters write on their tickets by mail, to answer it by mail.
     mails_wanted = models.BooleanField(default=False)
+    # How long a reply waits so that it can be taken back; 0 sends at once.
+    undo_seconds = models.PositiveSmallIntegerField(default=10, db_default=10, validators=[MaxValueValidator(120)])
     is_active = models.BooleanField(default=True)
     # Given no tickets until then; past or None is there.
     away_until = models.DateTimeField(null=True, blank=True)

@@ -28,7 +28,19 @@ function tick() {
   }
 }
 
+// How long a reply can still be taken back; once that is over the page looks what became of it.
+function countdown() {
+  for (const badge of document.querySelectorAll("[data-countdown]")) {
+    const left = Math.ceil((Date.parse(badge.dataset.countdown) - Date.now()) / 1000);
+    const text = left > 0 ? `Is sent in ${left} s` : "Is being sent";
+    const label = badge.lastElementChild;
+    if (label.textContent !== text) label.textContent = text;
+    if (left < -3 && left % 3 === 0) document.dispatchEvent(new Event("desk:refresh"));
+  }
+}
+
 export function startClocks() {
   tick();
-  setInterval(tick, 1000);
+  countdown();
+  setInterval(() => { tick(); countdown(); }, 1000);
 }

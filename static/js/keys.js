@@ -25,12 +25,15 @@ function act(key) {
   else element.click();
   // Writing begins at once: the next key belongs to the text.
   if (element.matches(".composer .tab")) element.closest("form").elements.text.focus();
+  if (element.matches("[data-open-list]")) return true;
   // A disclosure that a key opened is there to be written in.
   if (element.matches("summary")) element.parentElement.querySelector("textarea, input:not([type=hidden]), a")?.focus();
   return true;
 }
 
 export function startKeys() {
+  // A list that keeps its place has its cursor where one was.
+  document.addEventListener("desk:cursor", ({ detail }) => { cursor = detail; cursor.classList.add("is-cursor"); cursor.scrollIntoView({ block: "nearest" }); });
   // A row that was swapped for a newer one keeps the cursor; htmx keeps the focus by id.
   document.addEventListener("htmx:oobAfterSwap", () => {
     const row = cursor?.id && document.getElementById(cursor.id);
@@ -45,7 +48,8 @@ export function startKeys() {
   document.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && event.key === "Enter" && event.target.form?.matches("[data-composer]")) {
       event.preventDefault();
-      event.target.form.querySelector("[data-send]").click();
+      const form = event.target.form;
+      ((event.shiftKey && form.querySelector("[data-send-resolve]")) || form.querySelector("[data-send]")).click();
       return;
     }
     if (event.key === "Escape" && typing(event.target)) { event.target.blur(); return; }

@@ -4,7 +4,7 @@ const STAY = 6000;
 function watch(toast) {
   if (toast.dataset.toast === "stay" || toast.dataset.watched) return;
   toast.dataset.watched = "1";
-  setTimeout(() => toast.remove(), STAY);
+  setTimeout(() => toast.remove(), Math.max(STAY, 1000 * (toast.dataset.stay ?? 0)));
 }
 
 export function toast(text) {

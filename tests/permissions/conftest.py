@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.files.base import ContentFile
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
 from runbooks import actions as run_actions
@@ -12,11 +13,13 @@ from staff.models import User
 from tests.factories import UserFactory, agent, lead, ticket
 from tests.runbooks.make import runbook, shell
 from tickets import actions
+from tickets.actions import drafts
 from tickets.models import (
     Attachment,
     Category,
     CustomField,
     Job,
+    Macro,
     Organization,
     OutboundEmail,
     Recurrence,
@@ -113,8 +116,17 @@ def things(people) -> dict[str, int]:
         "mailbox": box.pk,
         "unread": InboundEmail.objects.create(mailbox=box, raw=raw, content_hash="x", state="failed", ticket=made).pk,
         "sent": _sent(made).pk,
+        **_written(made, people["tier2"]),
         "mail_rule": MailRule.objects.create(name="x", conditions=[], spam=True).pk,
     }
+
+
+def _written(made: Ticket, by: User) -> dict[str, int]:
+    """A reply of tier 2 that waits, their draft with a file, and a macro of all that changes something."""
+    pending = made.drafts.create(user=by, text="x", state="sending", send_at=timezone.now() + timedelta(hours=1))
+    (file,) = drafts.attach(number=made.number, by=by, files=[SimpleUploadedFile("a.txt", b"x")])
+    macro = Macro.objects.create(name="All", recipe={"priority": "low"})
+    return {"pending": pending.pk, "draft_file": file.pk, "macro": macro.pk}
 
 
 def _sent(made: Ticket) -> OutboundEmail:

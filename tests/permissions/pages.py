@@ -1,9 +1,15 @@
 """Who may read and act on each page."""
 
+from typing import Any
+
+from django.core.files.uploadedfile import SimpleUploadedFile
+
 from tests.permissions.roles import MAKERS, NOTERS, READERS, ROLES, SETTINGS, SIGNED_IN, TIER2, TIER3, TIERED
 
+FILE = SimpleUploadedFile("a.txt", b"x")
+
 # name: (path, who may GET, {POST data}, who may POST). The ticket is with tier 2, the lead leads tiers 1 and 2.
-PAGES: dict[str, tuple[str, set[str], dict[str, str], set[str]]] = {
+PAGES: dict[str, tuple[str, set[str], dict[str, Any], set[str]]] = {
     "tickets:queue": ("/tickets/", set(ROLES) - {"nobody"}, {}, set()),
     "tickets:rows": ("/tickets/rows/", set(ROLES) - {"nobody"}, {}, set()),
     "tickets:new": (
@@ -57,6 +63,22 @@ PAGES: dict[str, tuple[str, set[str], dict[str, str], set[str]]] = {
         {"kind": "reply", "text": "x", "then": "resolved"},
         TIER2,
     ),
+    "tickets:draft": ("/tickets/{ticket}/draft/", set(), {"text": "x"}, NOTERS),
+    "tickets:newest_draft": ("/tickets/{ticket}/draft/newest/", READERS, {}, set()),
+    "tickets:attach": ("/tickets/{ticket}/draft/files/", set(), {"files": FILE}, NOTERS),
+    "tickets:detach": ("/tickets/{ticket}/draft/files/{draft_file}/remove/", set(), {}, {"tier2"}),
+    "tickets:discard": ("/tickets/{ticket}/draft/discard/", set(), {"draft": "{pending}"}, {"tier2"}),
+    "tickets:take_back": ("/tickets/{ticket}/pending/{pending}/undo/", set(), {}, {"tier2"}),
+    "tickets:send_now": ("/tickets/{ticket}/pending/{pending}/now/", set(), {}, {"tier2"}),
+    "tickets:macro_options": ("/tickets/{ticket}/macros/", READERS, {}, set()),
+    "tickets:apply_macro": ("/tickets/{ticket}/macros/apply/", set(), {"macro": "{macro}"}, TIER2),
+    "tickets:people": ("/tickets/{ticket}/people/", READERS, {}, set()),
+    "tickets:preview": ("/tickets/preview/", set(), {"text": "x"}, SIGNED_IN),
+    "tickets:macros": ("/macros/", SIGNED_IN, {}, set()),
+    "tickets:new_macro": ("/macros/new/", TIERED, {"name": "x"}, TIERED),
+    "tickets:macro": ("/macros/{macro}/", MAKERS, {"name": "x"}, MAKERS),
+    "tickets:delete_macro": ("/macros/{macro}/delete/", set(), {}, MAKERS),
+    "knowledge:pick": ("/knowledge/pick/?ticket={ticket}", READERS, {}, set()),
     "tickets:take": ("/tickets/{ticket}/take/", set(), {}, TIER2),
     "tickets:assign": ("/tickets/{ticket}/assign/", set(), {"assignee": ""}, TIER2),
     "tickets:priority": ("/tickets/{ticket}/priority/", set(), {"priority": "high"}, TIER2),

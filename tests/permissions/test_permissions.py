@@ -183,6 +183,8 @@ def test_a_restricted_ticket_and_its_runs_look_like_none(people, things, role):
     for name, (path, readers, data, _) in PAGES.items():
         if not any(thing in path for thing in ("{ticket}", "{run}", "{lost}")):  # these are of no ticket
             continue
+        if role in RESTRICTED and ("{pending}" in path or "{draft_file}" in path or name == "tickets:discard"):
+            continue  # what somebody writes is theirs, whoever sees the ticket
         whole.update(**facts)
         response = (
             client.get(path.format(**things)) if readers else client.post(path.format(**things), filled(data, things))

@@ -64,6 +64,7 @@ def add(
     automatic: bool = False,
     files: Sequence[NewFile] = (),
     at: datetime | None = None,
+    minutes: int | None = None,
     also_words: Sequence[tuple[str, str]] = (),
 ) -> Message:
     """Add the message, its words to the search, and its attachments, in the open transaction.
@@ -80,6 +81,7 @@ def add(
         html=html,
         rfc_id=message_id,
         automatic=automatic,
+        minutes=minutes,
         created_at=at or timezone.now(),
     )
     if ticket.erased_at is not None:  # there are words on it again, for the next erasure to find

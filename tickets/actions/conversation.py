@@ -11,6 +11,7 @@ from staff.models import User
 from supportdesk.errors import Invalid, NotFound
 from supportdesk.text import clean, one_line
 from tickets import policies
+from tickets.actions import _mentions as mentions
 from tickets.actions import _messages as messages
 from tickets.actions import _values as values
 from tickets.actions.life import hold_requester, move_to_open, open_ticket, resolve, wait_on_requester
@@ -40,6 +41,7 @@ def reply(
     version: int | None = None,
     files: Sequence[messages.NewFile] = (),
     then: Status | None = None,
+    minutes: int | None = None,
 ) -> Message:
     """Answer the requester: stop the first-response clock, open a new ticket, and put the mail in the outbox.
 
@@ -50,7 +52,7 @@ def reply(
     if ticket.status == Status.CLOSED:
         raise Invalid(f"Ticket {number} is closed; reopen it to reply.")
     _check_not_erased(ticket)
-    message = _say(ticket, by, text, MessageKind.REPLY, files)
+    message = _say(ticket, by, text, MessageKind.REPLY, files, minutes)
     clocks.replied(ticket, by, at=message.created_at)
     outgoing.queue(ticket, message, then)
     TicketEvent.record(ticket, by, "replied", message=message.pk)
@@ -69,13 +71,20 @@ def reply(
 
 @transaction.atomic
 def note(
-    *, number: int, by: User, text: str, version: int | None = None, files: Sequence[messages.NewFile] = ()
+    *,
+    number: int,
+    by: User,
+    text: str,
+    version: int | None = None,
+    files: Sequence[messages.NewFile] = (),
+    minutes: int | None = None,
 ) -> Message:
-    """Add an internal note; it moves nothing and leaves by no mail."""
+    """Add an internal note; it moves nothing and leaves by no mail. Whom it names with @ is told."""
     ticket = Ticket.objects.visible_to(by).lock(number, version)
     policies.check_can_note(by, ticket)
-    message = _say(ticket, by, text, MessageKind.NOTE, files)
+    message = _say(ticket, by, text, MessageKind.NOTE, files, minutes)
     TicketEvent.record(ticket, by, "noted", message=message.pk)
+    mentions.tell(ticket, message, by)
     newest = ticket.handovers.first()
     if newest is not None and newest.by_id != by.pk:  # a word after one's own handover is part of it
         clocks.acted(ticket, by, at=message.created_at, reason=f"{by} noted")
@@ -90,11 +99,20 @@ def keep_note(*, ticket: Ticket, by: User, text: str, files: Sequence[messages.N
     return message
 
 
-def _say(ticket: Ticket, by: User, text: str, kind: MessageKind, files: Sequence[messages.NewFile]) -> Message:
+def _say(
+    ticket: Ticket,
+    by: User,
+    text: str,
+    kind: MessageKind,
+    files: Sequence[messages.NewFile],
+    minutes: int | None,
+) -> Message:
     text = clean(text).strip()
     if not text:
         raise Invalid("Write something first.", fields={"text": ["Write something first."]})
-    return messages.add(ticket, kind=kind, author=by, text=text, files=files)
+    if minutes is not None and not 0 <= minutes <= 1440:
+        raise Invalid("Write minutes from 0 to 1440.", fields={"minutes": ["Write minutes from 0 to 1440."]})
+    return messages.add(ticket, kind=kind, author=by, text=text, files=files, minutes=minutes)
 
 
 @transaction.atomic

@@ -18,6 +18,7 @@ from staff.policies import check_is_administrator
 from supportdesk import outbox
 from supportdesk.errors import DeskError, Invalid, NotFound
 from supportdesk.text import one_line
+from tickets.actions import drafts
 from tickets.models import (
     Attachment,
     ChecklistItem,
@@ -193,6 +194,7 @@ def _erase_tickets(keys: Sequence[int], by: User) -> None:
         to="erased@invalid", cc=[], reply_to="erased@invalid", subject=ERASED, references="", in_reply_to="", error=""
     )
     Letter.objects.filter(ticket__in=keys).update(**_NO_LETTER)
+    drafts.forget_of(keys)
     Rating.objects.filter(ticket__in=keys).update(comment="")
     Handover.objects.filter(ticket__in=keys).update(tried=ERASED, found="")
     ChecklistItem.objects.filter(ticket__in=keys).update(text=ERASED)

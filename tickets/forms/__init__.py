@@ -235,7 +235,7 @@ class RecipeForm(forms.Form):
         categories = Category.objects.values_list("slug", "name")
         self._choices("category", [("", "As it is"), ("-", "None"), *categories])
         style(self)
-        for name in ("note", "reply"):
+        for name in {"note", "reply"} & self.fields.keys():
             self.fields[name].widget.attrs["rows"] = 3
 
     def _choices(self, name: str, choices: list[tuple[str, str]]) -> None:
@@ -379,6 +379,12 @@ def ticket_number(data: Mapping[str, Any], name: str) -> int:
     if not text.isdecimal() or len(text) > 17:
         raise Invalid("Write a number, for example 1042.", fields={name: ["Write a number, for example 1042."]})
     return int(text)
+
+
+def ticket_number_or_none(data: Mapping[str, Any], name: str) -> int | None:
+    """A number of a hidden field; None where it says nothing."""
+    text = str(data.get(name, ""))
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < 18 else None
 
 
 class PolicyForm(forms.Form):

@@ -27,7 +27,6 @@ from supportdesk.errors import Conflict
 from supportdesk.text import markdown
 from tickets.mail import addresses, wording
 from tickets.models import (
-    Channel,
     InboundEmail,
     Letter,
     LetterKind,
@@ -232,9 +231,9 @@ def _may_be_answered(ticket: Ticket) -> bool:
     to = ticket.requester.email
     if _is_nobody(to) or addresses.mailbox_of(to) or _does_not_arrive(to):
         return False
-    theirs = InboundEmail.objects.filter(ticket=ticket, sender=to).order_by("-id")
-    came = theirs.values_list("unanswerable", flat=True).first()
-    return not came if came is not None else ticket.channel != Channel.EMAIL
+    came = list(InboundEmail.objects.filter(ticket=ticket).order_by("-id").values_list("sender", "unanswerable")[:200])
+    theirs = [unanswerable for sender, unanswerable in came if sender == to]
+    return not theirs[0] if theirs else not came  # who never wrote, and is only named in another's mail, gets none
 
 
 def _is_nobody(address: str) -> bool:

@@ -1,7 +1,7 @@
 """The words of mail that leaves: templates by mailbox and language, filled in. What nobody wrote has words of its own."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from supportdesk.errors import Invalid
@@ -117,14 +117,9 @@ def check(kind: str, subject: str, text: str) -> None:
     """Raise `Invalid` for words that could not be sent."""
     wrong: dict[str, list[str]] = {}
     nobody = {"agent", "text"} if kind == LetterKind.RECEIVED else set()  # no person writes that one
-    for field, value in (("subject", subject), ("text", text)):
-        names = [name for name in NAMES if name not in nobody | ({"text"} if field == "subject" else set())]
-        if unknown := sorted(set(_ANY_NAME.findall(value)) - set(names)):
-            wrong[field] = [
-                f"There is no {{{{{unknown[0]}}}}} here; write {', '.join('{{' + name + '}}' for name in names)}."
-            ]
-        elif "{{" in _ANY_NAME.sub("", value) or "}}" in _ANY_NAME.sub("", value):
-            wrong[field] = ["A name stands in two pairs of braces, such as {{number}}."]
+    in_text = [name for name in NAMES if name not in nobody]
+    wrong |= unknown_names({"subject": subject}, [name for name in in_text if name != "text"])
+    wrong |= unknown_names({"text": text}, in_text)
     if not text.strip():
         wrong["text"] = ["Write something here."]
     elif kind in {LetterKind.REPLIED, LetterKind.NEEDS_ANSWER, LetterKind.RESOLVED} and "text" not in _NAME.findall(
@@ -133,6 +128,19 @@ def check(kind: str, subject: str, text: str) -> None:
         wrong.setdefault("text", []).append("Without {{text}} the reply itself would be missing.")
     if wrong:
         raise Invalid(" ".join(" ".join(said) for said in wrong.values()), fields=wrong)
+
+
+def unknown_names(texts: Mapping[str, str], names: Sequence[str]) -> dict[str, list[str]]:
+    """What is wrong with the `{{name}}`s of texts, by field."""
+    wrong = {}
+    for field, value in texts.items():
+        rest = _ANY_NAME.sub("", value)
+        if unknown := sorted(set(_ANY_NAME.findall(value)) - set(names)):
+            listed = ", ".join("{{" + name + "}}" for name in names)
+            wrong[field] = [f"There is no {{{{{unknown[0]}}}}} here; write {listed}."]
+        elif "{{" in rest or "}}" in rest:
+            wrong[field] = ["A name stands in two pairs of braces, such as {{number}}."]
+    return wrong
 
 
 def subject_line(template: str, facts: Mapping[str, object]) -> str:

@@ -58,6 +58,7 @@ from tickets.models.ticket import (
     Ticket,
     Watcher,
 )
+from tickets.models.writing import Draft, DraftFile, DraftState, Macro
 
 __all__ = [
     "BREACH",
@@ -74,6 +75,9 @@ __all__ = [
     "ClockEventKind",
     "ClockMilestone",
     "CustomField",
+    "Draft",
+    "DraftFile",
+    "DraftState",
     "FieldKind",
     "Handover",
     "ImapAccount",
@@ -88,6 +92,7 @@ __all__ = [
     "Letter",
     "LetterKind",
     "LinkKind",
+    "Macro",
     "MailAddress",
     "MailRule",
     "MailTemplate",

@@ -30,6 +30,8 @@ class Message(models.Model):
     # The merged ticket that it was meant for, so that it goes there when the merge is taken back.
     addressed_to = models.ForeignKey(Ticket, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
+    # Time spent on it, where its writer said so.
+    minutes = models.PositiveSmallIntegerField(null=True, blank=True)
 
     class Meta:
         ordering = ["id"]

@@ -13,6 +13,7 @@ from tickets.models import (
     TRANSITIONS,
     Category,
     CustomField,
+    Draft,
     Handover,
     MailAddress,
     Message,
@@ -27,6 +28,7 @@ from tickets.models import (
 )
 from tickets.queries import related
 from tickets.queries.clocks import bring_up_to_date
+from tickets.queries.writing import Writing, writing_on
 from tickets.sla import rules
 
 # Events that a message of the conversation already shows.
@@ -56,6 +58,8 @@ class Detail:
     fields: list[tuple[CustomField, Any]]
     watched: bool
     unreachable: str
+    writing: Writing
+    newest: int  # the newest message's key
     can_reply: bool
     can_note: bool
     can_change: bool
@@ -99,7 +103,12 @@ def ticket_detail(user: User, number: int) -> Detail:
     """The ticket page's facts."""
     watching = Watcher.objects.filter(ticket=OuterRef("pk"), user=user)
     dead = MailAddress.objects.filter(address=OuterRef("requester__email"), bounced_at__isnull=False)
-    found = _visible(user, number).select_related("rating").annotate(watched=Exists(watching), **related.ARRAYS)
+    written = Exists(Draft.objects.filter(ticket=OuterRef("pk")))
+    found = (
+        _visible(user, number)
+        .select_related("rating")
+        .annotate(watched=Exists(watching), written=written, **related.ARRAYS)
+    )
     row = found.annotate(dead=Exists(dead), dead_because=Subquery(dead.values("reason")[:1])).first()
     if row is None:
         raise NotFound(f"There is no ticket {number}.")
@@ -138,6 +147,8 @@ def ticket_detail(user: User, number: int) -> Detail:
         ],
         watched=watched,
         unreachable=(row.dead_because or "mail to it came back") if row.dead else "",
+        writing=writing_on(ticket, user) if row.written else Writing(),
+        newest=max((entry.pk for _, kind, entry in entries if kind == "message"), default=0),
         can_reply=policies.can_reply(user, ticket) and ticket.status != Status.CLOSED,
         can_note=policies.can_note(user, ticket),
         can_change=can_change,

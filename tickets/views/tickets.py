@@ -52,7 +52,7 @@ def rows(request: DeskRequest) -> HttpResponse:
     return render(request, "tickets/_rows.html", {"tickets": queries.queue_rows(request.user, numbers)})
 
 
-def _fragment(request: DeskRequest, number: int, **context: Any) -> HttpResponse:
+def fragment(request: DeskRequest, number: int, **context: Any) -> HttpResponse:
     detail = queries.ticket_detail(request.user, number)
     return render(request, "tickets/_changes.html", {"detail": detail, "ticket": detail.ticket, **context})
 
@@ -78,7 +78,7 @@ def clocks(request: DeskRequest, number: int) -> HttpResponse:
 @require_GET
 def changes(request: DeskRequest, number: int) -> HttpResponse:
     """All parts of the ticket page that may have changed, to swap in place."""
-    return _fragment(request, number)
+    return fragment(request, number)
 
 
 @require_http_methods(["GET", "POST"])
@@ -98,33 +98,9 @@ def new(request: DeskRequest) -> HttpResponse:
 def done(request: DeskRequest, number: int, said: str) -> HttpResponse:
     """After an action: the changed fragments for htmx, the page again for a plain form."""
     if request.htmx:
-        return _fragment(request, number, said=said)
+        return fragment(request, number, said=said)
     messages.success(request, said)
     return redirect("tickets:detail", number)
-
-
-@require_POST
-def say(request: DeskRequest, number: int) -> HttpResponse:
-    """The composer: a reply or a note, and what is to happen after."""
-    arguments: dict[str, Any] = {
-        "number": number,
-        "by": request.user,
-        "text": request.POST.get("text", ""),
-        "version": forms.version(request.POST),
-        "files": forms.uploads(request.FILES.getlist("files")),
-    }
-    if request.POST.get("kind") == "note":
-        actions.note(**arguments)
-        return done(request, number, "Note added.")
-    then = request.POST.get("then", "")
-    if then not in {"", Status.RESOLVED, Status.WAITING}:
-        raise Invalid("After a reply a ticket is resolved, waits, or stays as it is.")
-    actions.reply(**arguments, then=Status(then) if then in {Status.RESOLVED, Status.WAITING} else None)
-    return done(
-        request,
-        number,
-        "Reply sent." if not then else f"Reply sent; the ticket is {Status(then).label.lower()}.",
-    )
 
 
 def _change(said: str, arguments: Callable[[DeskRequest], dict[str, Any]], action: Callable[..., Any]) -> Any:
@@ -222,7 +198,7 @@ def take_next(request: DeskRequest) -> HttpResponse:
     """Take the most urgent ticket that nobody has, and go there."""
     ticket = actions.take_next(by=request.user)
     messages.success(request, "It is yours.")
-    return _go(request, ticket.number)
+    return go(request, ticket.number)
 
 
 @require_POST
@@ -231,14 +207,14 @@ def merge(request: DeskRequest, number: int) -> HttpResponse:
     into = forms.ticket_number(request.POST, "into")
     actions.merge(number=number, into=into, by=request.user, version=forms.version(request.POST))
     messages.success(request, f"Merged {number} into {into}. Its page can take that back.")
-    return _go(request, into)
+    return go(request, into)
 
 
 @require_POST
 def unmerge(request: DeskRequest, number: int) -> HttpResponse:
     actions.unmerge(number=number, by=request.user)
     messages.success(request, "The merge is taken back.")
-    return _go(request, number)
+    return go(request, number)
 
 
 @require_POST
@@ -247,10 +223,10 @@ def split(request: DeskRequest, number: int) -> HttpResponse:
     message, version = forms.ticket_number(request.POST, "message"), forms.version(request.POST)
     made = actions.split(number=number, by=request.user, message=message, version=version)
     messages.success(request, f"Ticket {made.number} was split off {number}.")
-    return _go(request, made.number)
+    return go(request, made.number)
 
 
-def _go(request: DeskRequest, number: int) -> HttpResponse:
+def go(request: DeskRequest, number: int) -> HttpResponse:
     """To a ticket's page, also from htmx."""
     url = reverse("tickets:detail", args=[number])
     return HttpResponse(headers={"HX-Redirect": url}) if request.htmx else redirect(url)

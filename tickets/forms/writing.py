@@ -1,0 +1,72 @@
+"""What people type into the composer and the form of a macro, parsed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.core.files.uploadedfile import UploadedFile
+from django.http import QueryDict
+
+from staff.models import User
+from supportdesk.errors import Invalid
+from tickets.forms import RecipeForm, ticket_number_or_none, uploads, version, wall_clock
+from tickets.models import MessageKind, Status
+
+
+def written(data: QueryDict, files: Sequence[UploadedFile]) -> dict[str, Any]:
+    """What the composer holds, as arguments of `drafts.send`. Raises `Invalid`."""
+    then = data.get("then", "")
+    if then not in {"", Status.RESOLVED, Status.WAITING}:
+        raise Invalid("After a reply a ticket is resolved, waits, or stays as it is.")
+    minutes = data.get("minutes", "").strip()
+    if minutes and not (minutes.isdecimal() and int(minutes[:9]) <= 1440):
+        raise Invalid("Write minutes from 0 to 1440.", fields={"minutes": ["Write minutes from 0 to 1440."]})
+    kind = MessageKind.NOTE if data.get("kind") == "note" else MessageKind.REPLY
+    later = data.get("when") == "later" and kind == MessageKind.REPLY
+    if later and not data.get("send_at", "").strip():
+        raise Invalid("Choose when it is to be sent.", fields={"send_at": ["Choose when it is to be sent."]})
+    return {
+        "text": data.get("text", ""), "kind": kind, "version": version(data), "files": uploads(list(files)),
+        "then": Status(then) if then and kind == MessageKind.REPLY else None,
+        "macros": [int(one) for one in data.getlist("macros") if one.isdecimal() and len(one) < 18][:10],
+        "minutes": int(minutes) if minutes else None, "seen": ticket_number_or_none(data, "seen"),
+        "at": wall_clock(data, "send_at") if later else None,
+    }  # fmt: skip
+
+
+class MacroForm(RecipeForm):
+    """Words kept ready and the changes that go along."""
+
+    name = forms.CharField(max_length=80)
+    kind = forms.ChoiceField(
+        choices=[(MessageKind.REPLY.value, "A reply"), (MessageKind.NOTE.value, "An internal note")], label="Begins"
+    )
+    text = forms.CharField(required=False, widget=forms.Textarea, help_text="Markdown. Empty: changes only.")
+    position = forms.IntegerField(
+        min_value=0, max_value=1000, initial=0, required=False, help_text="Lower comes first."
+    )
+    for_all = forms.BooleanField(required=False, label="For everybody")
+    merge_into = None  # type: ignore[assignment]
+    note = None  # type: ignore[assignment]
+    reply = None  # type: ignore[assignment]
+    escalate_to = None  # type: ignore[assignment]
+
+    field_order = ("name", "kind", "text")
+
+    def __init__(self, *args: Any, people: list[User], for_all: bool, **kwargs: Any) -> None:
+        super().__init__(*args, people=people, **kwargs)
+        self.fields["text"].widget.attrs["rows"] = 6
+        if not for_all:
+            del self.fields["for_all"]
+
+    def own(self) -> dict[str, Any]:
+        """What is the macro's own, beside its changes."""
+        data = self.cleaned_data
+        return {
+            "name": data["name"], "kind": data["kind"], "text": data["text"], "position": data["position"] or 0,
+            "for_all": data.get("for_all", False),
+        }  # fmt: skip
+
+    def recipe(self) -> Any:
+        own = ("name", "kind", "text", "position", "for_all")
+        return self.read({name: value for name, value in self.cleaned_data.items() if name not in own})
