@@ -99,6 +99,13 @@ def check_can_bulk(user: User) -> None:
     check_can_open(user)
 
 
+def check_can_keep_views(user: User) -> None:
+    """Whoever reads tickets in a browser keeps views of their own."""
+    standing = user.standing
+    if not (standing.level or standing.is_administrator or standing.reads_only):
+        raise NotPermitted("Views are for who works at the desk.")
+
+
 def check_can_make_rules(user: User) -> None:
     """Rules and recurring tickets: leads and administrators."""
     if not (user.standing.is_administrator or user.standing.is_lead):
@@ -151,6 +158,10 @@ def can_merge(user: User, ticket: Ticket) -> bool:
 
 def can_bulk(user: User) -> bool:
     return _allowed(lambda: check_can_bulk(user))
+
+
+def can_keep_views(user: User) -> bool:
+    return _allowed(lambda: check_can_keep_views(user))
 
 
 def can_make_rules(user: User) -> bool:

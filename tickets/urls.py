@@ -1,7 +1,7 @@
 from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
 
-from tickets.views import approvals, automation, bulk, directory, hooks, intake, mail, people, promises, writing
+from tickets.views import approvals, automation, bulk, directory, hooks, intake, mail, people, promises, saved, writing
 from tickets.views import tickets as views
 
 app_name = "tickets"
@@ -27,6 +27,12 @@ urlpatterns = [
     path("tickets/<int:number>/macros/apply/", writing.apply_macro, name="apply_macro"),
     path("tickets/<int:number>/people/", writing.people, name="people"),
     path("tickets/preview/", writing.preview, name="preview"),
+    path("views/", saved.index, name="views"),
+    path("views/counts/", saved.counts, name="view_counts"),
+    path("views/words/", saved.words, name="query_words"),
+    path("views/new/", saved.edit, name="new_view"),
+    path("views/<int:pk>/", saved.edit, name="view"),
+    path("views/<int:pk>/delete/", saved.delete, name="delete_view"),
     path("macros/", writing.macro_list, name="macros"),
     path("macros/new/", writing.macro, name="new_macro"),
     path("macros/<int:pk>/", writing.macro, name="macro"),

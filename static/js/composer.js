@@ -60,15 +60,13 @@ export function startComposer() {
 
   const unsaved = localStorage.getItem(local);
   if (unsaved && unsaved !== text.value) { text.value = unsaved; soon(); }
-  text.addEventListener("input", () => { soon(); grow(); });
-  form.addEventListener("desk:written", () => { soon(); grow(); });
+  text.addEventListener("input", soon);
+  form.addEventListener("desk:written", soon);
   addEventListener("pagehide", () => { if (timer && !sent) navigator.sendBeacon(form.dataset.url, fields()); });
-  const grow = () => { text.style.blockSize = ""; text.style.blockSize = `${Math.min(text.scrollHeight + 2, innerHeight * 0.45)}px`; };
 
   const mode = () => { form.dataset.mode = form.elements.kind.value ?? "reply"; };
   form.addEventListener("change", (event) => { mode(); if (event.target.name === "kind" || event.target.name === "minutes") soon(); });
   mode();
-  if (text.value) grow();
   for (const tab of form.querySelectorAll(".tab")) tab.addEventListener("click", () => setTimeout(() => text.focus()));
 
   startFiles(form, state);
@@ -90,7 +88,6 @@ export function startComposer() {
     form.elements.send_at && (form.elements.send_at.value = "");
     localStorage.removeItem(local);
     seenAll();
-    grow();
   };
   const discard = async () => {
     if (!text.value && !form.querySelector("#draft-files").children.length) return clear();
@@ -102,7 +99,7 @@ export function startComposer() {
     back.type = "button";
     back.className = "btn btn-small";
     back.textContent = "Undo";
-    back.addEventListener("click", () => { text.value = thrown; soon(); grow(); text.focus(); });
+    back.addEventListener("click", () => { text.value = thrown; soon(); text.focus(); });
     state.append(back);
   };
   // A sending that waits must not be overtaken by the keeping of what it sends.

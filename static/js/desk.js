@@ -1,6 +1,7 @@
 // The behaviours of every page, one module each. All of it is optional: without it the forms still work.
 import { startBulk } from "./bulk.js";
 import { startClocks } from "./clocks.js";
+import { startCompletion } from "./complete.js";
 import { startComposer } from "./composer.js";
 import { startEvents } from "./events.js";
 import { startForms } from "./forms.js";
@@ -40,6 +41,7 @@ startIntake();
 startKeys();
 startComposer();
 startQueue();
+startCompletion();
 startList();
 startBulk();
 startTicket();

@@ -13,7 +13,9 @@ export function startQueue() {
     const table = queue.querySelector("[data-rows-url]");
     const numbers = [...changed].filter((number) => shown().includes(number));
     changed.clear();
-    htmx.ajax("GET", `${table?.dataset.rowsUrl ?? "/tickets/rows/"}?numbers=${numbers}`, { swap: "none" });
+    const url = table?.dataset.rowsUrl ?? "/tickets/rows/";
+    htmx.ajax("GET", `${url}${url.includes("?") ? "&" : "?"}numbers=${numbers}`, { swap: "none" });
+    htmx.trigger("#nav-saved", "refresh");
     button.hidden = fresh.size === 0;
     button.querySelector("[data-new-count]").textContent = fresh.size;
   };

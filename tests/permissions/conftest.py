@@ -25,6 +25,7 @@ from tickets.models import (
     Recurrence,
     RetentionPolicy,
     Rule,
+    SavedView,
     SLAPolicy,
     Ticket,
     TicketLink,
@@ -116,6 +117,7 @@ def things(people) -> dict[str, int]:
         "mailbox": box.pk,
         "unread": InboundEmail.objects.create(mailbox=box, raw=raw, content_hash="x", state="failed", ticket=made).pk,
         "sent": _sent(made).pk,
+        "view": SavedView.objects.create(name="All", query="is:open").pk,
         **_written(made, people["tier2"]),
         "mail_rule": MailRule.objects.create(name="x", conditions=[], spam=True).pk,
     }

@@ -9,8 +9,9 @@ from django.http import QueryDict
 
 from staff.models import User
 from supportdesk.errors import Invalid
-from tickets.forms import RecipeForm, ticket_number_or_none, uploads, version, wall_clock
+from tickets.forms import RecipeForm, style, ticket_number_or_none, uploads, version, wall_clock
 from tickets.models import MessageKind, Status
+from tickets.queries.queue import COLUMNS, GROUPS
 
 
 def written(data: QueryDict, files: Sequence[UploadedFile]) -> dict[str, Any]:
@@ -70,3 +71,39 @@ class MacroForm(RecipeForm):
     def recipe(self) -> Any:
         own = ("name", "kind", "text", "position", "for_all")
         return self.read({name: value for name, value in self.cleaned_data.items() if name not in own})
+
+
+SORTS = {
+    "": "As usual", "due": "Due first", "-updated": "Newest change first", "updated": "Oldest change first", "priority": "Most urgent first",
+    "-number": "Newest first", "number": "Oldest first",
+}  # fmt: skip
+
+
+class ViewForm(forms.Form):
+    """A view of the queue that is kept."""
+
+    name = forms.CharField(max_length=60)
+    query = forms.CharField(
+        required=False, max_length=500, label="Which tickets", help_text="As in the search box; empty is all that you may see."
+    )  # fmt: skip
+    sort = forms.ChoiceField(choices=SORTS.items(), required=False, label="Order")
+    group = forms.ChoiceField(choices=GROUPS.items(), required=False, label="Grouped by", help_text="Within each page.")
+    columns = forms.MultipleChoiceField(
+        choices=COLUMNS.items(), required=False, widget=forms.CheckboxSelectMultiple, label="Columns beside number and subject"
+    )  # fmt: skip
+    position = forms.IntegerField(
+        min_value=0, max_value=1000, initial=0, required=False, help_text="Lower comes first."
+    )
+    for_all = forms.BooleanField(required=False, label="For everybody")
+
+    def __init__(self, *args: Any, for_all: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        style(self)
+        if not for_all:
+            del self.fields["for_all"]
+
+    def values(self) -> dict[str, Any]:
+        return self.cleaned_data | {
+            "position": self.cleaned_data["position"] or 0,
+            "for_all": self.cleaned_data.get("for_all", False),
+        }

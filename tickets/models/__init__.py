@@ -58,6 +58,7 @@ from tickets.models.ticket import (
     Ticket,
     Watcher,
 )
+from tickets.models.view import SavedView
 from tickets.models.writing import Draft, DraftFile, DraftState, Macro
 
 __all__ = [
@@ -120,6 +121,7 @@ __all__ = [
     "SLARevision",
     "SLATarget",
     "SLATimer",
+    "SavedView",
     "Status",
     "Ticket",
     "TicketApproval",

@@ -36,11 +36,20 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         "nav": SimpleLazyObject(lambda: _navigation(user)),
         "section": section,
         "section_tier": section_tier,
+        "section_saved": _saved(request),
         "can_open_ticket": SimpleLazyObject(lambda: policies.can_open(user)),
         "can_bulk": SimpleLazyObject(lambda: policies.can_bulk(user)),
         "can_see_settings": SimpleLazyObject(lambda: can_see_settings(user)),
         "is_administrator": SimpleLazyObject(lambda: is_administrator(user)),
     }
+
+
+def _saved(request: HttpRequest) -> int | None:
+    """The kept view that the reader is on."""
+    htmx = getattr(request, "htmx", None)
+    url = urlsplit((htmx.current_url_abs_path if htmx else "") or request.get_full_path())
+    key = parse_qs(url.query).get("saved", [""])[0]
+    return int(key) if key.isdecimal() and len(key) < 18 else None
 
 
 def _section(request: HttpRequest) -> tuple[str, int | None]:
@@ -60,6 +69,8 @@ def _section(request: HttpRequest) -> tuple[str, int | None]:
     if top != "tickets":
         return top, None
     asked = parse_qs(url.query)
+    if "saved" in asked:
+        return "saved", None
     tier = asked.get("tier", [""])[0]
     if url.path != "/tickets/" or tier:
         return "", int(tier) if tier.isdecimal() else None

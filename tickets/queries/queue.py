@@ -12,7 +12,7 @@ from django.utils.functional import cached_property
 
 from staff.models import Tier, User
 from supportdesk.text import clean
-from tickets.models import OPEN_STATUSES, Organization, Priority, Requester, SLATimer, Status, Ticket
+from tickets.models import OPEN_STATUSES, Organization, Priority, Requester, SavedView, SLATimer, Status, Ticket
 from tickets.queries import clocks, search
 from tickets.query import language
 from tickets.query.language import QueryError
@@ -23,7 +23,7 @@ SIZES = (25, 50, 100)
 VIEWS = {
     "open": "All open",
     "mine": "My open",
-    "unassigned": "Unassigned",
+    "unassigned": "Unassigned in my tiers",
     "breaching": "Breaching",
     "waiting": "Waiting on requester",
     "snoozed": "Snoozed",
@@ -32,7 +32,17 @@ VIEWS = {
     "all": "All tickets",
 }
 # The filters that say which tickets; the rest say how they are shown.
-BULK_FILTERS = ("view", "tier", "status", "priority", "assignee", "q")
+BULK_FILTERS = ("view", "saved_key", "tier", "status", "priority", "assignee", "q")
+# What a row can show beside number and subject; the first are the usual ones.
+COLUMNS = {
+    "who": "Requester", "tier": "Tier", "priority": "Priority", "assignee": "Assignee", "status": "Status", "sla": "SLA", "updated": "Updated",
+    "organization": "Organisation", "category": "Category", "tags": "Tags", "channel": "Channel", "created": "Created", "deadline": "Deadline",
+}  # fmt: skip
+USUAL = ("who", "tier", "priority", "assignee", "status", "sla", "updated")
+GROUPS = {
+    "": "By time left, where sorted by it", "status": "Status", "priority": "Priority", "tier": "Tier", "assignee": "Assignee",
+    "who": "Requester", "category": "Category", "none": "None",
+}  # fmt: skip
 SOON = timedelta(hours=1)
 _RANK = Case(
     *[When(priority=priority, then=Value(rank)) for rank, priority in enumerate(Priority.values)],
@@ -62,11 +72,16 @@ class Filters:
     q: str = ""
     sort: str = "due"
     size: int = 25
+    saved: SavedView | None = None
+    group: str = ""
     ignored: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
-    def read(cls, parameters: Any) -> "Filters":
-        """From a query string; `tier:2 status:open words` in the search box count as filters too."""
+    def read(cls, parameters: Any, user: User | None = None) -> "Filters":
+        """From a query string; `tier:2 status:open words` in the search box count as filters too.
+
+        `saved` names a view that the reader kept, or one for all.
+        """
         values = {name: parameters.get(name, "").strip() for name in ("tier", "status", "priority", "assignee")}
         q, ignored = clean(parameters.get("q", "")[:MOST_QUERY]).strip(), []
         allowed = {"tier": {"1", "2", "3"}, "status": set(Status.values), "priority": set(Priority.values)}
@@ -81,15 +96,42 @@ class Filters:
             parameters.get("size", ""),
         )
         view = view if view in VIEWS else "open"
-        default_sort = "-updated" if view in {"resolved", "all"} else "due"
+        saved = None
+        if (key := parameters.get("saved", "") or parameters.get("saved_key", "")) and user is not None:
+            known = SavedView.objects.visible_to(user)
+            saved = known.filter(pk=int(key)).first() if key.isdecimal() and len(key) < 18 else None
+            if saved is None:
+                ignored.append(f"saved:{key[:20]}")
+        view = "all" if saved else view
+        default_sort = (saved.sort if saved else "") or ("-updated" if view in {"resolved", "all"} else "due")
+        group = parameters.get("group", "") or (saved.group if saved else "")
         return cls(
             **values,
             view=view,
             q=q,
+            saved=saved,
+            group=group if group in GROUPS else "",
             sort=sort if sort in SORTS or sort == "relevance" else ("" if q else default_sort),
             size=int(size) if size.isdecimal() and int(size) in SIZES else 25,
             ignored=tuple(ignored),
         )
+
+    @property
+    def saved_key(self) -> str:
+        return str(self.saved.pk) if self.saved else ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the table, in their order."""
+        chosen = tuple(self.saved.columns) if self.saved else ()
+        return tuple(name for name in COLUMNS if name in chosen) or USUAL
+
+    @property
+    def whole_query(self) -> str:
+        """What the view asks for and what is typed, as one query."""
+        typed = "" if self.number is not None else self.q
+        kept = self.saved.query if self.saved else ""
+        return f"({kept}) ({typed})" if kept and typed else kept or typed
 
     @property
     def number(self) -> int | None:
@@ -129,15 +171,26 @@ class QueuePage:
     @property
     def groups(self) -> Iterator[tuple[str, str, list[Ticket]]]:
         """(dot colour, heading, tickets) in order; one group without heading for other orders."""
-        if self.sort != "due":
+        by = self.filters.group
+        if by == "none" or (not by and self.sort != "due"):
             yield "", "", list(self.page)
             return
         now = timezone.now()
         found: dict[tuple[str, str], list[Ticket]] = {}
         for ticket in self.page:
-            found.setdefault(_group(ticket, now), []).append(ticket)
+            found.setdefault(("info", _word_of(ticket, by)) if by else _group(ticket, now), []).append(ticket)
         for (dot, heading), tickets in found.items():
             yield dot, heading, tickets
+
+
+def _word_of(ticket: Ticket, group: str) -> str:
+    """The heading that a ticket stands under."""
+    words = {
+        "status": ticket.get_status_display, "priority": ticket.get_priority_display, "tier": lambda: str(ticket.tier),
+        "assignee": lambda: str(ticket.assignee or "Nobody"), "who": lambda: str(ticket.requester),
+        "category": lambda: str(ticket.category or "No category"),
+    }  # fmt: skip
+    return words[group]()
 
 
 def _group(ticket: Ticket, now: Any) -> tuple[str, str]:
@@ -155,8 +208,10 @@ def in_view(tickets: QuerySet[Ticket], view: str, user: User, *, now: datetime |
     here = {"status__in": OPEN_STATUSES, "snoozed_until": None}
     if view == "mine":
         return tickets.filter(**here, assignee=user)
-    if view == "unassigned":
-        return tickets.filter(**here, assignee=None)
+    if view == "unassigned":  # of the tiers that one works
+        level = user.standing.level
+        mine = {"tier__in": Tier.objects.filter(level__lte=level).values("pk")} if 0 < level < 3 else {}
+        return tickets.filter(**here, assignee=None, **mine)
     if view == "snoozed":
         return tickets.filter(snoozed_until__isnull=False)
     if view == "breaching":  # also snoozed ones: a promise is not put off by looking away
@@ -173,7 +228,7 @@ def in_view(tickets: QuerySet[Ticket], view: str, user: User, *, now: datetime |
 def queue(user: User, filters: Filters, *, page: int | str = 1) -> QueuePage:
     """One page of what the user may see, filtered and sorted. A query that is not understood shows nothing and why."""
     try:
-        asked = search.understand("" if filters.number is not None else filters.q)
+        asked = search.understand(filters.whole_query)
         tickets = _as_rows(_filtered(Ticket.objects.visible_to(user), user, filters, asked))
         if asked.words is None:
             paginator: CappedPaginator = CappedPaginator(tickets.order_by(*SORTS[filters.sort or "due"]), filters.size)
@@ -188,7 +243,7 @@ def queue(user: User, filters: Filters, *, page: int | str = 1) -> QueuePage:
 
 def matching(user: User, filters: Filters) -> QuerySet[Ticket]:
     """Every ticket that the filters pick, for work on all of them. Raises `QueryError`."""
-    asked = search.understand("" if filters.number is not None else filters.q)
+    asked = search.understand(filters.whole_query)
     return _filtered(Ticket.objects.visible_to(user), user, filters, asked)
 
 
@@ -270,7 +325,8 @@ def queue_rows(user: User, numbers: list[int]) -> list[Ticket]:
 
 def _as_rows(tickets: QuerySet[Ticket]) -> QuerySet[Ticket]:
     """What a row of the queue shows: the clocks that have not stopped."""
-    return tickets.select_related("tier", "assignee", "requester").prefetch_related(clocks.SHOWN)
+    related = ("tier", "assignee", "requester__organization", "category")
+    return tickets.select_related(*related).prefetch_related(clocks.SHOWN)
 
 
 def with_rows(tickets: QuerySet[Ticket]) -> QuerySet[Ticket]:

@@ -54,6 +54,10 @@ class Compiler:
             tickets = tickets.annotate(public_text=public_words())
         return tickets.filter(self._condition(node))
 
+    def check(self, node: Node) -> None:
+        """Raise `QueryError` for what cannot be asked."""
+        self._condition(node)
+
     def _condition(self, node: Node) -> Q:
         if isinstance(node, Word):
             return self._text(_search(node))

@@ -19,6 +19,21 @@ FIELDS = (
     "is", "has", "tier", "status", "priority", "assignee", "requester", "organization", "tag", "category", "channel", "subject",
     "number", "created", "updated", "resolved", "closed", "due", "deadline", "snoozed", "breach", "cc",
 )  # fmt: skip
+# The values of fields that have few; each is understood by `compile.Compiler`.
+VALUES: dict[str, tuple[str, ...]] = {
+    "is": (
+        "open", "new", "waiting", "held", "resolved", "closed", "mine", "unassigned", "breached", "breaching", "snoozed", "overdue",
+        "watched", "awaiting-approval", "restricted", "spam",
+    ),
+    "has": ("attachment", "note", "assignee", "tag", "deadline", "cc", "link", "children", "parent"),
+    "tier": ("1", "2", "3"),
+    "status": ("new", "open", "waiting_on_requester", "on_hold", "resolved", "closed"),
+    "priority": ("urgent", "high", "normal", "low"),
+    "channel": ("email", "web", "phone", "chat", "api", "alert", "runbook"),
+    "breach": ("first_response", "next_response", "tier_response", "resolution"),
+    "created": ("today", "yesterday", "-7d"), "updated": ("today", "yesterday", "-1d"), "resolved": ("today", "-7d"),
+    "closed": ("today", "-7d"), "due": ("today", "1h"), "deadline": ("today", "7d"), "snoozed": ("today", "7d"),
+}  # fmt: skip
 CUSTOM = "field."
 MOST_TOKENS, MOST_DEPTH = 60, 12
 _TOKEN = re.compile(

@@ -45,7 +45,7 @@ def _picked(request: DeskRequest, asked: QueryDict) -> tuple[Any, list[tuple[str
     if asked.get("all") == "1":
         # What the search box does not say goes under names of their own: the form has a status and a priority too.
         filters = {name: asked.get(f"in-{name}", "") for name in BULK_FILTERS}
-        found = queries.matching(request.user, queries.Filters.read(filters))
+        found = queries.matching(request.user, queries.Filters.read(filters, request.user))
         return found, [("all", "1"), *((f"in-{name}", value) for name, value in filters.items() if value)]
     numbers = forms.numbers(asked)
     if not numbers:

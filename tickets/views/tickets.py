@@ -16,14 +16,14 @@ from supportdesk.errors import Invalid
 from tickets import actions, forms, queries
 from tickets.downloads import attachment_of, picture_of
 from tickets.models import Priority, Status
-from tickets.policies import can_read_notes, check_can_open
-from tickets.queries.queue import BULK_FILTERS, SIZES, VIEWS
+from tickets.policies import can_keep_views, can_read_notes, check_can_open
+from tickets.queries.queue import BULK_FILTERS, COLUMNS, GROUPS, SIZES, USUAL, VIEWS
 
 
 @require_GET
 def queue(request: DeskRequest) -> HttpResponse:
     """The queue; htmx gets its table alone."""
-    filters = queries.Filters.read(request.GET)
+    filters = queries.Filters.read(request.GET, request.user)
     if filters.number is not None and not request.htmx:  # a bare number jumps; htmx asks while it is being typed
         return redirect("tickets:detail", queries.ticket_for(request.user, filters.number).number)
     context = {
@@ -32,7 +32,11 @@ def queue(request: DeskRequest) -> HttpResponse:
         ),  # read before the rows: what comes between shows twice, not never
         "queue": queries.queue(request.user, filters, page=request.GET.get("page", "1")),
         "filters": filters,
-        "title": VIEWS[filters.view],
+        "title": filters.saved.name if filters.saved else VIEWS[filters.view],
+        "columns": filters.columns,
+        "more_columns": [(name, COLUMNS[name]) for name in filters.columns if name not in USUAL],
+        "groups": GROUPS.items(),
+        "can_keep": can_keep_views(request.user),
         "bulk_filters": [(name, getattr(filters, name)) for name in BULK_FILTERS if getattr(filters, name)],
         "assignee": queries.person(filters.assignee),
         "statuses": Status.choices,
@@ -49,7 +53,9 @@ def queue(request: DeskRequest) -> HttpResponse:
 def rows(request: DeskRequest) -> HttpResponse:
     """Rows of the queue that are on somebody's screen, and the navigation's counts, to swap in place."""
     numbers = [int(number) for number in request.GET.get("numbers", "").split(",") if number.isdecimal()]
-    return render(request, "tickets/_rows.html", {"tickets": queries.queue_rows(request.user, numbers)})
+    columns = queries.Filters.read(request.GET, request.user).columns
+    context = {"tickets": queries.queue_rows(request.user, numbers), "columns": columns}
+    return render(request, "tickets/_rows.html", context)
 
 
 def fragment(request: DeskRequest, number: int, **context: Any) -> HttpResponse:
