@@ -1,6 +1,7 @@
 """Writes about people: the guide's tiers and contacts, users and tokens."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -188,3 +189,9 @@ def mark_read(*, by: User) -> int:
 def set_mails_wanted(*, by: User, wanted: bool) -> None:
     """Say whether what requesters write on one's tickets comes by mail too, to be answered by mail."""
     User.objects.filter(pk=by.pk).update(mails_wanted=wanted)
+
+
+def saw_home(*, by: User, absence: timedelta) -> None:
+    """Note that somebody looked at their home; who was away for less than `absence` has not left."""
+    now = timezone.now()
+    User.objects.filter(pk=by.pk).exclude(home_seen_at__gt=now - absence).update(home_seen_at=now)

@@ -133,6 +133,7 @@ INSTALLED_APPS = [
     "tickets",
     "runbooks",
     "knowledge",
+    "workspace",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -203,7 +204,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LOGIN_URL = "account_login"
-LOGIN_REDIRECT_URL = "/tickets/"
+LOGIN_REDIRECT_URL = "/home/"
 ACCOUNT_ADAPTER = "staff.adapters.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]

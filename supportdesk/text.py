@@ -64,6 +64,7 @@ def one_line(text: str, *, most: int = 200) -> str:
 
 
 KEY_MAP = (
+    (("Ctrl", "K"), "search or run anything"),
     (("J", "K"), "next and previous row, message or step"),
     (("Enter",), "open the row"),
     (("/",), "search"),

@@ -21,6 +21,7 @@ urlpatterns = [
     path("notifications/read/", staff.read_all, name="read_all"),
     path("notifications/mail/", staff.mails_wanted, name="mails_wanted"),
     path("audit/", staff.audit, name="audit"),
+    path("", include("workspace.urls")),
     path("", include("tickets.urls")),
     path("", include("runbooks.urls")),
     path("", include("knowledge.urls")),

@@ -48,7 +48,7 @@ export function startCompletion() {
   box.addEventListener("focus", async () => {
     if (words) return;
     const answer = await fetch(box.dataset.complete);
-    if (answer.ok) words = await answer.json();
+    if (answer.ok) { words = await answer.json(); if (document.activeElement === box && box.value) show(); }
   });
   box.addEventListener("input", show);
   box.addEventListener("keydown", (event) => {

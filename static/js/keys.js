@@ -20,7 +20,10 @@ function act(key) {
   // What the page itself offers comes before the navigation.
   const found = [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].filter((e) => e.offsetParent !== null);
   const element = found.find((e) => e.closest("#main")) ?? found[0];
-  if (!element) return false;
+  return Boolean(element) && perform(element);
+}
+
+function perform(element) {
   if (element.matches("input:not([type=checkbox]), textarea")) { element.focus(); element.select(); }
   else element.click();
   // Writing begins at once: the next key belongs to the text.
@@ -32,6 +35,7 @@ function act(key) {
 }
 
 export function startKeys() {
+  document.addEventListener("desk:act", ({ detail }) => perform(detail));
   // A list that keeps its place has its cursor where one was.
   document.addEventListener("desk:cursor", ({ detail }) => { cursor = detail; cursor.classList.add("is-cursor"); cursor.scrollIntoView({ block: "nearest" }); });
   // A row that was swapped for a newer one keeps the cursor; htmx keeps the focus by id.

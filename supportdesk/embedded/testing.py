@@ -20,7 +20,7 @@ CHECKS = (
     ("Lint", ["ruff", "check", "--quiet", "."]),
     ("Format", ["ruff", "format", "--quiet", "--check", "."]),
     ("Directions of imports", ["lint-imports", "--no-cache"]),
-    ("Types", ["mypy", "--no-error-summary", "supportdesk", "staff", "tickets", "runbooks", "knowledge"]),
+    ("Types", ["mypy", "--no-error-summary", "supportdesk", "staff", "tickets", "runbooks", "knowledge", "workspace"]),
     ("Migrations", ["python", "manage.py", "makemigrations", "--check", "--dry-run"]),
 )
 

@@ -85,6 +85,8 @@ PAGES: dict[str, tuple[str, set[str], dict[str, Any], set[str]]] = {
     "tickets:new_view": ("/views/new/", TIERED | {"auditor"}, {"name": "x"}, TIERED | {"auditor"}),
     "tickets:view": ("/views/{view}/", MAKERS, {"name": "x"}, MAKERS),
     "tickets:delete_view": ("/views/{view}/delete/", set(), {}, MAKERS),
+    "workspace:home": ("/home/", SIGNED_IN, {}, set()),
+    "workspace:palette": ("/palette/", SIGNED_IN, {}, set()),
     "tickets:take": ("/tickets/{ticket}/take/", set(), {}, TIER2),
     "tickets:assign": ("/tickets/{ticket}/assign/", set(), {"assignee": ""}, TIER2),
     "tickets:priority": ("/tickets/{ticket}/priority/", set(), {"priority": "high"}, TIER2),

@@ -65,7 +65,7 @@ def many(tier1, tier2):
         ({}, {"plain", "urgent", "mine"}),
         ({"view": "all"}, {"plain", "urgent", "mine", "done"}),
         ({"view": "mine"}, {"mine"}),
-        ({"view": "unassigned"}, {"plain", "urgent"}),
+        ({"view": "unassigned"}, {"plain"}),
         ({"view": "resolved"}, {"done"}),
         ({"view": "breaching"}, {"urgent"}),
         ({"tier": "3"}, {"urgent"}),

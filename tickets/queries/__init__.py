@@ -22,6 +22,7 @@ from tickets.queries.promises import policy_initial, promises, target_grid
 from tickets.queries.queue import (
     Filters,
     QueuePage,
+    as_rows,
     chosen,
     matching,
     organizations_for,
@@ -40,6 +41,7 @@ __all__ = [
     "QueuePage",
     "Related",
     "alike",
+    "as_rows",
     "bring_up_to_date",
     "can_see",
     "categories",

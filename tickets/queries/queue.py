@@ -318,7 +318,12 @@ def _page(filters: Filters, paginator: CappedPaginator, page: int | str, sort: s
 
 def queue_rows(user: User, numbers: list[int]) -> list[Ticket]:
     """The named tickets as rows of the queue, those the user may see."""
-    rows = list(_as_rows(Ticket.objects.visible_to(user).filter(number__in=numbers[: max(SIZES)])))
+    return as_rows(Ticket.objects.visible_to(user).filter(number__in=numbers[: max(SIZES)]))
+
+
+def as_rows(tickets: QuerySet[Ticket]) -> list[Ticket]:
+    """Tickets as rows of a list, with the clocks that have not stopped, up to date."""
+    rows = list(_as_rows(tickets))
     clocks.bring_up_to_date(rows)
     return rows
 

@@ -1,0 +1,1 @@
+"""Pages that show several apps: home, the palette, reports."""
