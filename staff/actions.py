@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Case, F, When
 from django.utils import timezone
 
 from staff import calendars
@@ -192,6 +193,8 @@ def set_mails_wanted(*, by: User, wanted: bool) -> None:
 
 
 def saw_home(*, by: User, absence: timedelta) -> None:
-    """Note that somebody looked at their home; who was away for less than `absence` has not left."""
+    """Note that somebody looks at their home; who was away for longer than `absence` had left."""
     now = timezone.now()
-    User.objects.filter(pk=by.pk).exclude(home_seen_at__gt=now - absence).update(home_seen_at=now)
+    left = Case(When(home_seen_at__lt=now - absence, then=F("home_seen_at")), default=F("home_left_at"))
+    User.objects.filter(pk=by.pk).update(home_left_at=left, home_seen_at=now)
+    by.refresh_from_db(fields=["home_left_at", "home_seen_at"])

@@ -23,6 +23,7 @@ urlpatterns = [
     path("tickets/<int:number>/draft/discard/", writing.discard, name="discard"),
     path("tickets/<int:number>/pending/<int:pk>/undo/", writing.take_back, name="take_back"),
     path("tickets/<int:number>/pending/<int:pk>/now/", writing.send_now, name="send_now"),
+    path("tickets/<int:number>/presence/", writing.presence, name="presence"),
     path("tickets/<int:number>/macros/", writing.macro_options, name="macro_options"),
     path("tickets/<int:number>/macros/apply/", writing.apply_macro, name="apply_macro"),
     path("tickets/<int:number>/people/", writing.people, name="people"),

@@ -13,9 +13,8 @@ from workspace.queries import palette as palettes
 @require_GET
 def home(request: DeskRequest) -> HttpResponse:
     """What waits for the reader; htmx gets its parts alone."""
+    staff.saw_home(by=request.user, absence=homes.ABSENCE)
     found = homes.home(request.user)
-    if not request.htmx:
-        staff.saw_home(by=request.user, absence=homes.ABSENCE)
     return render(request, "workspace/_home.html" if request.htmx else "workspace/home.html", {"home": found})
 
 

@@ -93,8 +93,9 @@ class User(AbstractBaseUser):
     is_active = models.BooleanField(default=True)
     # Given no tickets until then; past or None is there.
     away_until = models.DateTimeField(null=True, blank=True)
-    # When they looked at their home last: what is news to them came after it.
+    # When they looked at their home last, and when they had left before that: what is news to them came after it.
     home_seen_at = models.DateTimeField(null=True, blank=True)
+    home_left_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = UserManager()

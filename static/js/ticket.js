@@ -38,7 +38,7 @@ export function startTicket() {
   const soon = () => { timer ??= setTimeout(refresh, 150 + Math.random() * 350); };
 
   document.addEventListener("desk:event", ({ detail }) => {
-    if (!detail.topic.startsWith("ticket.")) return;
+    if (!detail.topic.startsWith("ticket.") || detail.kind === "presence") return;
     soon();
     if (detail.kind.startsWith("run_") || detail.kind === "changed") htmx.trigger("#runs", "refresh");
   });

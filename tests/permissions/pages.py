@@ -87,6 +87,7 @@ PAGES: dict[str, tuple[str, set[str], dict[str, Any], set[str]]] = {
     "tickets:delete_view": ("/views/{view}/delete/", set(), {}, MAKERS),
     "workspace:home": ("/home/", SIGNED_IN, {}, set()),
     "workspace:palette": ("/palette/", SIGNED_IN, {}, set()),
+    "tickets:presence": ("/tickets/{ticket}/presence/", READERS, {"writes": "yes"}, READERS),
     "tickets:take": ("/tickets/{ticket}/take/", set(), {}, TIER2),
     "tickets:assign": ("/tickets/{ticket}/assign/", set(), {"assignee": ""}, TIER2),
     "tickets:priority": ("/tickets/{ticket}/priority/", set(), {"priority": "high"}, TIER2),

@@ -15,6 +15,7 @@ from staff.requests import DeskRequest
 from supportdesk.errors import Invalid, NotFound
 from supportdesk.text import markdown
 from tickets import forms, queries
+from tickets import presence as present
 from tickets.actions import drafts, macros
 from tickets.forms import writing as writing_forms
 from tickets.models import Draft, MessageKind, Status
@@ -138,6 +139,17 @@ def preview(request: DeskRequest) -> HttpResponse:
     """The text as its reader will see it."""
     html = markdown(request.POST.get("text", "")[: drafts.MOST_TEXT])
     return render(request, "tickets/_preview.html", {"html": html})
+
+
+@require_http_methods(["GET", "POST"])
+def presence(request: DeskRequest, number: int) -> HttpResponse:
+    """Who else is on the ticket; a POST says that the reader is, or leaves."""
+    ticket = queries.ticket_for(request.user, number)
+    if request.method == "POST":
+        present.note(
+            number=ticket.number, user=request.user, writes=request.POST.get("writes") == "yes", leaves="leaves" in request.POST
+        )  # fmt: skip
+    return render(request, "tickets/_presence.html", {"present": present.on(ticket.number, but=request.user)})
 
 
 # --------------------------------------------------------------------------------------- completion

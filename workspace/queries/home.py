@@ -53,7 +53,7 @@ def home(user: User) -> Home:
     from tickets.actions.approvals import waiting_for
 
     now = timezone.now()
-    since = max(user.home_seen_at or now - timedelta(days=1), now - LONGEST)
+    since = max(user.home_left_at or now - timedelta(days=1), now - LONGEST)
     level = user.standing.level or 3
     seen = Ticket.objects.visible_to(user)
     due = F("due_at").asc(nulls_last=True)
