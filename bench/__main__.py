@@ -155,6 +155,10 @@ def _parser() -> argparse.ArgumentParser:
     mailstorm.add_argument("--messages", type=int, default=1000)
     mailstorm.add_argument("--kills", type=int, default=50)
     mailstorm.add_argument("--seed", type=int, default=1)
+    figures = commands.add_parser("reports", help="every report on very many tickets, and against a straight count")
+    figures.add_argument("--tickets", type=int, default=1_000_000, help="0 measures what is there")
+    figures.add_argument("--rounds", type=int, default=10)
+    figures.add_argument("--counted", type=int, default=10_000, help="random tickets that are counted one by one")
     fuzz = commands.add_parser("mailfuzz", help="mutated messages through the parser and into the database")
     fuzz.add_argument("--cases", type=int, default=20_000)
     fuzz.add_argument("--seed", type=int, default=1)
@@ -223,6 +227,15 @@ def _mailfuzz(options: argparse.Namespace, started: Started) -> int:
     return _judged(mailfuzz.run(cases=options.cases, seed=options.seed, samples=options.samples))
 
 
+def _reports(options: argparse.Namespace, started: Started) -> int:
+    from bench import reports
+
+    if options.tickets:
+        _load(options.tickets)
+    reports.measure(rounds=options.rounds)
+    return _judged(reports.compare(options.counted, seed=1)) if options.counted else 0
+
+
 def _judged(problems: list[str]) -> int:
     print("\n".join(problems) or "no problem was found")
     return 1 if problems else 0
@@ -232,7 +245,7 @@ def main() -> int:
     options = _parser().parse_args()
     commands: dict[str, Callable[[argparse.Namespace, Started], Any]] = {
         "load": lambda given, _: _load(given.tickets), "pages": lambda given, _: _pages([int(size) for size in given.sizes.split(",")], given.rounds),
-        "sla": _sla, "api": _api, "runs": _runs, "torture": _torture, "mail": _mail, "mailtorture": _mailtorture, "mailfuzz": _mailfuzz,
+        "sla": _sla, "api": _api, "runs": _runs, "torture": _torture, "mail": _mail, "mailtorture": _mailtorture, "mailfuzz": _mailfuzz, "reports": _reports,
     }  # fmt: skip
     with database(options.data) as started:
         _django(options.data)

@@ -127,8 +127,17 @@ class Corpus:
                 )  # fmt: skip
 
     def _events(self) -> Iterator[tuple[Any, ...]]:
-        for n, (created, _, _) in enumerate(self.facts, 1):
-            yield n, n, "opened", None, "Somebody", '{"channel": "email"}', 1, created
+        """In the order of time within a ticket: opened, taken, resolved; one in twenty of these is opened again and resolved."""
+        dice, pk = random.Random(2), 0
+        for n, (created, status, _) in enumerate(self.facts, 1):
+            story = [("opened", 0), ("taken", 20), ("replied", 20)]
+            if status not in OPEN:
+                story += [("resolved", 200), ("reopened", 250)] if dice.random() < 0.05 else []
+                story += [("resolved", 300)]
+            for kind, minutes in story:
+                pk += 1
+                actor = None if kind in {"opened", "reopened"} else dice.choice(self.agents)
+                yield pk, n, kind, actor, "Somebody", "{}", 1, created + timedelta(minutes=minutes)
 
     def _timers(self) -> Iterator[tuple[Any, ...]]:
         """The resolution clock of each ticket, running while it is open; none is due while the figures are taken."""
@@ -139,6 +148,14 @@ class Corpus:
             yield (
                 n, n, "resolution", self.policy, self.version, TARGET, created, 0 if is_open else 18_000_000_000, created if is_open and not paused else None,
                 None if paused else due if is_open else created + timedelta(seconds=TARGET), due if is_open and not paused else None, stopped, None,
+            )  # fmt: skip
+        dice = random.Random(3)
+        for n, (created, _, _) in enumerate(self.facts, 1):
+            waited = timedelta(minutes=dice.lognormvariate(3, 1.2))
+            late = waited > timedelta(hours=2)
+            yield (
+                self.count + n, n, "first_response", self.policy, self.version, 7200, created, int(waited.total_seconds() * 1e6), None,
+                created + timedelta(hours=2), None, created + waited, created + timedelta(hours=2) if late else None,
             )  # fmt: skip
 
     def _log(self) -> Iterator[tuple[Any, ...]]:

@@ -60,6 +60,6 @@ def on(number: int, *, but: User) -> list[Present]:
     except (RedisError, OSError):
         return []
     now = time.time()
-    found = {int(field): writes for field, value in rows.items() if (writes := _read(value, now)) is not None}  # type: ignore[union-attr]
+    found = {int(field): writes for field, value in rows.items() if (writes := _read(value, now)) is not None}
     people = User.objects.filter(pk__in=set(found) - {but.pk}, is_active=True).order_by("name")
     return [Present(person, found[person.pk]) for person in people] if found else []

@@ -118,7 +118,7 @@ def _import(row: OldTicket, source: str, tier: Tier) -> bool:
     TicketText.rebuild(ticket)
     last = next((m.text for m in reversed(row.messages) if m.kind == "requester"), "")
     Ticket.objects.filter(pk=ticket.pk).update(updated_at=row.updated_at or row.created_at, snippet=one_line(last))
-    TicketEvent.record(ticket, staff.automation(), "imported", source=source, key=row.key)
+    TicketEvent.record(ticket, staff.automation(), "imported", source=source, key=row.key, is_open=ticket.is_open)
     ImportedTicket.objects.create(source=source, key=row.key[:100], ticket=ticket)
     if row.status in OPEN_STATUSES:
         # Nothing was promised before the ticket was here.

@@ -11,6 +11,7 @@ from supportdesk.text import one_line
 from tickets import policies
 from tickets.actions.life import hold_requester, new_ticket
 from tickets.models import (
+    OPEN_STATUSES,
     Clock,
     LinkKind,
     MergeRecord,
@@ -72,7 +73,7 @@ def merge(*, number: int, into: int, by: User, version: int | None = None) -> Ti
     target.touch("tags", "restricted")
     _words_moved(source, target)
     MergeRecord.objects.create(source=source, target=target, by=by, at=now, kept=kept)
-    TicketEvent.record(source, by, "merged", into=target.number)
+    TicketEvent.record(source, by, "merged", into=target.number, was_open=kept["status"] in OPEN_STATUSES)
     TicketEvent.record(target, by, "merged_in", source=source.number)
     clocks.retarget(target, at=now, reason=f"Merged with {source.number}")
     return target
@@ -134,7 +135,7 @@ def unmerge(*, number: int, by: User) -> Ticket:
     _words_moved(source, target)
     record.undone_at, record.undone_by = now, by
     record.save(update_fields=["undone_at", "undone_by"])
-    TicketEvent.record(source, by, "unmerged", into=target.number)
+    TicketEvent.record(source, by, "unmerged", into=target.number, is_open=source.is_open)
     TicketEvent.record(target, by, "unmerged_from", source=source.number)
     return source
 

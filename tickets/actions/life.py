@@ -192,7 +192,8 @@ def mark_spam(*, number: int, by: User, version: int | None = None) -> Ticket:
     policies.check_can_change(by, ticket)
     if ticket.spam_at is not None:
         return ticket
-    if not ticket.can_move_to(Status.CLOSED) and ticket.is_open:
+    was_open = ticket.is_open
+    if not ticket.can_move_to(Status.CLOSED) and was_open:
         ticket.move_to(Status.OPEN)
     if ticket.status != Status.CLOSED:
         ticket.move_to(Status.CLOSED)
@@ -200,7 +201,7 @@ def mark_spam(*, number: int, by: User, version: int | None = None) -> Ticket:
     ticket.closed_at = ticket.closed_at or ticket.spam_at
     ticket.touch("status", "closed_at", "spam_at")
     clocks.stop_all(ticket, at=ticket.spam_at, reason="Spam")
-    TicketEvent.record(ticket, by, "spam", reason=f"{by} says so")
+    TicketEvent.record(ticket, by, "spam", reason=f"{by} says so", was_open=was_open)
     return ticket
 
 

@@ -232,6 +232,7 @@ def undo(*, number: int, by: User, was: dict[str, Any], version: int) -> Ticket:
         ticket.assignee = person if person and person.standing.level >= ticket.tier.level else None
     if "category" in differs:
         ticket.category = _category(was["category"] or "")
+    was_open = ticket.is_open
     _undo_status(ticket, was)
     ticket.touch(*_PLAIN, *_MOMENTS, "tier", "assignee", "category", "status", "resolved_by")
     ticket.watchers.filter(user__in=was["watchers"]).delete()
@@ -239,7 +240,8 @@ def undo(*, number: int, by: User, was: dict[str, Any], version: int) -> Ticket:
     if "custom" in differs:
         TicketText.rebuild(ticket)
     if differs:
-        TicketEvent.record(ticket, by, "undone", what=", ".join(name.removesuffix("_at") for name in differs))
+        what = ", ".join(name.removesuffix("_at") for name in differs)
+        TicketEvent.record(ticket, by, "undone", what=what, was_open=was_open, is_open=ticket.is_open)
         _undo_clocks(ticket, was)
     return ticket
 

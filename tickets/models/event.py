@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from staff.models import User
@@ -87,6 +88,13 @@ SENTENCES = {
 }
 
 
+# Kinds that reports count.
+REPORTED = (
+    "opened", "split_from", "reopened", "resolved", "merged", "spam", "unmerged", "imported", "undone", "escalated", "handed_back",
+    "breach_escalated",
+)  # fmt: skip
+
+
 class TicketEvent(models.Model):
     """The ticket's history, append-only. `version` is the ticket's after the event."""
 
@@ -101,7 +109,11 @@ class TicketEvent(models.Model):
     class Meta:
         ordering = ["id"]
         # The timeline of one ticket, in order.
-        indexes = [models.Index(fields=["ticket", "id"], name="event_timeline")]
+        indexes = [
+            models.Index(fields=["ticket", "id"], name="event_timeline"),
+            # Reports: what opens and ends tickets, and moves them between tiers.
+            models.Index(fields=["at", "kind"], name="event_reported", condition=Q(kind__in=REPORTED)),
+        ]
 
     def __str__(self) -> str:
         return self.sentence

@@ -45,6 +45,8 @@ class Message(models.Model):
             models.Index(fields=["ticket", "id"], name="message_conversation"),
             # Threading: In-Reply-To and References of mail that comes in.
             models.Index(fields=["rfc_id"], name="message_by_id", condition=~Q(rfc_id="")),
+            # Reports: what people wrote in a period.
+            models.Index(fields=["created_at", "author"], name="message_written", condition=Q(author__isnull=False)),
         ]
 
     def __str__(self) -> str:

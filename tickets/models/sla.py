@@ -162,6 +162,9 @@ class SLATimer(models.Model):
             models.Index(fields=["next_action_at"], name="timer_due", condition=Q(next_action_at__isnull=False)),
             # The recomputation after an edit of policies or calendars, in batches by id.
             models.Index(fields=["id"], name="timer_unstopped", condition=Q(stopped_at=None)),
+            # Reports: promises kept and broken in a period.
+            models.Index(fields=["stopped_at"], name="timer_stopped", condition=Q(stopped_at__isnull=False)),
+            models.Index(fields=["breached_at"], name="timer_breached", condition=Q(breached_at__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -53,7 +53,7 @@ def places(user: User) -> Iterator[Choice]:
         ("Knowledge base", "knowledge:search", "book"), ("Runbooks", "runbooks:index", "terminal"), ("Runs and approvals", "runbooks:approvals", "check"),
         ("Runs", "runbooks:runs", "terminal"), ("Schedules", "runbooks:calendar", "clock"), ("Targets", "runbooks:targets", "bolt"),
         ("Requesters", "tickets:requesters", "mail"), ("Organisations", "tickets:organizations", "user"), ("Team", "tickets:team", "user"),
-        ("Approvals", "tickets:approvals", "resolve"), ("Notifications", "notifications", "alert"), ("Macros", "tickets:macros", "bolt"),
+        ("Reports", "workspace:reports", "chart"), ("Approvals", "tickets:approvals", "resolve"), ("Notifications", "notifications", "alert"), ("Macros", "tickets:macros", "bolt"),
         ("Views", "tickets:views", "filter"), ("Change my password", "account_change_password", "key"), ("Sign out", "account_logout", "right"),
     ):  # fmt: skip
         yield Choice(title, reverse(name), icon)

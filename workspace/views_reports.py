@@ -1,0 +1,115 @@
+"""Reports: all at a glance, one with its table and the tickets behind a line, and as CSV."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.http import HttpResponse, StreamingHttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from staff.requests import DeskRequest
+from tickets.queries import with_rows
+from tickets.queries.queue import CappedPaginator
+from workspace import charts, reports
+
+
+def _scope(request: DeskRequest) -> reports.Scope:
+    reports.check_can_see_reports(request.user)
+    return reports.Scope.read(request.user, request.GET)
+
+
+def _context(request: DeskRequest, scope: reports.Scope) -> dict[str, Any]:
+    asked = request.GET.copy()
+    for name in ("row", "page"):
+        asked.pop(name, None)
+    period = "" if request.GET.get("from") or request.GET.get("to") else request.GET.get("period") or "30d"
+    return {"scope": scope, "presets": reports.PRESETS.items(), "period": period, "asked": asked.urlencode(), "reports": reports.REPORTS.values()}  # fmt: skip
+
+
+@require_GET
+def index(request: DeskRequest) -> HttpResponse:
+    """Every report at a glance; each comes by itself."""
+    return render(request, "workspace/reports.html", _context(request, _scope(request)))
+
+
+@require_GET
+def report(request: DeskRequest, key: str) -> HttpResponse:
+    """One report with its chart and table, compared with the period before; htmx gets the chart alone."""
+    scope, found = _scope(request), reports.report(key)
+    table = found.find(scope)
+    context = _context(request, scope) | {"report": found, "table": table, "chart": _drawn(table)}
+    if request.htmx:
+        return render(request, "workspace/_report.html", context)
+    before = found.find(scope.before)
+    return render(request, "workspace/report.html", context | {"before": before, "change": _change(table, before)})
+
+
+def _drawn(table: reports.Table) -> Any:
+    if table.chart == "lines":
+        return charts.lines(table.series, [(str(row.cells[0]), row.key, row.values) for row in table.rows])
+    return charts.bars([(_label(row), f"{row.values[0]:g}" if row.values[0] == int(row.values[0]) else f"{row.values[0]:.1f}", row.values[0], row.key) for row in table.rows])  # fmt: skip
+
+
+def _label(row: reports.Row) -> str:
+    """What a bar is called: its cells up to the first number."""
+    words = []
+    for cell in row.cells:
+        if not isinstance(cell, str):
+            break
+        words.append(cell)
+    return ", ".join(words)
+
+
+def _change(table: reports.Table, before: reports.Table) -> str:
+    if table.total is None or before.total is None:
+        return ""
+    change = table.total - before.total
+    return f"{change:+.1f} against the period before" if change else "as in the period before"
+
+
+@require_GET
+def behind(request: DeskRequest, key: str) -> HttpResponse:
+    """The tickets behind a line of a report."""
+    scope, found = _scope(request), reports.report(key)
+    row = request.GET.get("row", "")
+    tickets = found.behind(scope, row).select_related("tier", "assignee", "requester").order_by("-number")
+    page = CappedPaginator(tickets, 50).get_page(request.GET.get("page"))
+    context = _context(request, scope) | {"report": found, "row": row, "page": page}
+    return render(request, "workspace/behind.html", context)
+
+
+class _Echo:
+    """What csv writes to: it hands each line on."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def _csv(name: str, lines: Iterable[Iterable[Any]]) -> StreamingHttpResponse:
+    writer = csv.writer(_Echo())
+    stream = (writer.writerow([_plain(cell) for cell in line]) for line in lines)
+    return StreamingHttpResponse(stream, content_type="text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{name}.csv"'})  # fmt: skip
+
+
+def _plain(cell: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" else cell
+
+
+@require_GET
+def as_csv(request: DeskRequest, key: str) -> StreamingHttpResponse:
+    """A report's table, or with `row` the tickets behind that line, however many."""
+    scope, found = _scope(request), reports.report(key)
+    if "row" in request.GET:
+        return _csv(f"{key}-tickets", _ticket_lines(found.behind(scope, request.GET["row"])))
+    return _csv(key, reports.as_csv(found.find(scope)))
+
+
+def _ticket_lines(tickets: Any) -> Iterator[list[Any]]:
+    yield ["Number", "Subject", "Status", "Priority", "Tier", "Assignee", "Requester", "Channel", "Created", "Resolved"]
+    for ticket in with_rows(tickets).order_by("number").iterator(chunk_size=500):
+        yield [
+            ticket.number, ticket.subject, ticket.get_status_display(), ticket.get_priority_display(), str(ticket.tier), str(ticket.assignee or ""),
+            ticket.requester.email, ticket.get_channel_display(), ticket.created_at.isoformat(), ticket.resolved_at.isoformat() if ticket.resolved_at else "",
+        ]  # fmt: skip
