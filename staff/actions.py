@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Case, F, When
 from django.utils import timezone
@@ -29,8 +30,10 @@ from staff.models import (
     TokenScope,
     User,
 )
+from staff.models.people import check_time_zone
 from supportdesk import events
 from supportdesk.errors import Invalid
+from supportdesk.text import clean, one_line
 
 
 @transaction.atomic
@@ -198,3 +201,26 @@ def saw_home(*, by: User, absence: timedelta) -> None:
     left = Case(When(home_seen_at__lt=now - absence, then=F("home_seen_at")), default=F("home_left_at"))
     User.objects.filter(pk=by.pk).update(home_left_at=left, home_seen_at=now)
     by.refresh_from_db(fields=["home_left_at", "home_seen_at"])
+
+
+@transaction.atomic
+def save_own_settings(*, by: User, name: str, time_zone: str, signature: str, undo_seconds: int) -> User:
+    """What somebody sets for themselves. Raises `Invalid` that names each field that is wrong."""
+    wrong: dict[str, list[str]] = {}
+    by.name, by.signature = one_line(name, most=120), clean(signature).strip()[:2000]
+    by.time_zone, by.undo_seconds = time_zone, undo_seconds
+    if not by.name:
+        wrong["name"] = ["Write your name."]
+    try:
+        check_time_zone(time_zone)
+    except ValidationError as error:
+        wrong["time_zone"] = error.messages
+    if undo_seconds not in UNDO_CHOICES:
+        wrong["undo_seconds"] = ["Choose one of the list."]
+    if wrong:
+        raise Invalid(" ".join(words for said in wrong.values() for words in said), fields=wrong)
+    by.save(update_fields=["name", "signature", "time_zone", "undo_seconds"])
+    return by
+
+
+UNDO_CHOICES = (0, 5, 10, 20, 30, 60)

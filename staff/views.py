@@ -4,11 +4,13 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from staff import actions, queries
+from staff.forms import OwnForm
 from staff.policies import check_can_see_settings
 from staff.requests import DeskRequest
+from supportdesk.errors import Invalid
 
 
 @require_GET
@@ -32,6 +34,22 @@ def mails_wanted(request: DeskRequest) -> HttpResponse:
     actions.set_mails_wanted(by=request.user, wanted=wanted)
     messages.success(request, "You get it by mail too." if wanted else "You get no more mail.")
     return redirect("notifications")
+
+
+@require_http_methods(["GET", "POST"])
+def me(request: DeskRequest) -> HttpResponse:
+    """What somebody sets for themselves."""
+    own = {name: getattr(request.user, name) for name in ("name", "time_zone", "signature", "undo_seconds")}
+    form = OwnForm(request.POST or None, initial=own)
+    if request.method == "POST" and form.is_valid():
+        try:
+            actions.save_own_settings(by=request.user, **form.cleaned_data)
+            messages.success(request, "Saved.")
+            return redirect("me")
+        except Invalid as refused:
+            for name, texts in refused.fields.items():
+                form.add_error(name, texts)
+    return render(request, "staff/me.html", {"form": form}, status=422 if form.errors else 200)
 
 
 @require_GET

@@ -20,6 +20,7 @@ urlpatterns = [
     path("notifications/", staff.notifications, name="notifications"),
     path("notifications/read/", staff.read_all, name="read_all"),
     path("notifications/mail/", staff.mails_wanted, name="mails_wanted"),
+    path("me/", staff.me, name="me"),
     path("audit/", staff.audit, name="audit"),
     path("", include("workspace.urls")),
     path("", include("tickets.urls")),

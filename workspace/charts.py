@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 656, 240, 44, 8, 24, 12
-BAR, GAP, LABEL = 14, 26, 190  # of a horizontal bar
+BARS_WIDTH, GAP, LABEL = 480, 26, 170  # of horizontal bars
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class Bars:
 
     bars: list[Bar]
     height: int
-    width: int = WIDTH
+    width: int = BARS_WIDTH
     left: int = LABEL
 
 
 def bars(rows: Sequence[tuple[str, str, float, str]]) -> Bars:
     """(label, value as text, value, key) each; the longest bar takes the width."""
     most = max((value for _, _, value, _ in rows), default=0) or 1
-    room = WIDTH - LABEL - 70
+    room = BARS_WIDTH - LABEL - 60
     made = [
         Bar(label, text, key, 4 + n * GAP, round(room * max(0.0, value) / most, 1))
         for n, (label, text, value, key) in enumerate(rows)

@@ -318,6 +318,8 @@ PAGES = [
     "/runs/", "/knowledge/", "/knowledge/?q=connection", "/knowledge/?q=qqqqzzzz", "/knowledge/database-connection-pool-exhausted/",
     "/team/", "/approvals/", "/requesters/", "/requesters/1/", "/requesters/1/erase/", "/organizations/", "/organizations/new/", "/settings/tickets/",
     "/settings/fields/new/", "/settings/retention/new/", "/settings/rules/", "/settings/rules/1/", "/settings/recurring/", "/settings/recurring/new/",
+    "/home/", "/palette/?q=con", "/reports/", "/reports/backlog/", "/reports/attainment/", "/reports/channels/tickets/?row=email", "/macros/", "/macros/new/",
+    "/views/", "/views/new/?view=mine&q=printer", "/me/", "/tickets/?group=priority",
     "/tickets/intake/?requester_email=sofia@nova-beauty.example", "/tickets/bulk/?numbers=1001,1002", "/mail/outgoing/", "/tickets/999999/", "/accounts/logout/", "/accounts/password/change/",
 ]  # fmt: skip
 

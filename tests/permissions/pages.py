@@ -92,6 +92,7 @@ PAGES: dict[str, tuple[str, set[str], dict[str, Any], set[str]]] = {
     "workspace:report": ("/reports/backlog/", TIERED | {"auditor"}, {}, set()),
     "workspace:behind": ("/reports/channels/tickets/?row=email", TIERED | {"auditor"}, {}, set()),
     "workspace:report_csv": ("/reports/channels/export.csv", TIERED | {"auditor"}, {}, set()),
+    "me": ("/me/", SIGNED_IN, {"name": "x"}, SIGNED_IN),
     "tickets:take": ("/tickets/{ticket}/take/", set(), {}, TIER2),
     "tickets:assign": ("/tickets/{ticket}/assign/", set(), {"assignee": ""}, TIER2),
     "tickets:priority": ("/tickets/{ticket}/priority/", set(), {"priority": "high"}, TIER2),

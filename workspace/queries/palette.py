@@ -54,7 +54,7 @@ def places(user: User) -> Iterator[Choice]:
         ("Runs", "runbooks:runs", "terminal"), ("Schedules", "runbooks:calendar", "clock"), ("Targets", "runbooks:targets", "bolt"),
         ("Requesters", "tickets:requesters", "mail"), ("Organisations", "tickets:organizations", "user"), ("Team", "tickets:team", "user"),
         ("Reports", "workspace:reports", "chart"), ("Approvals", "tickets:approvals", "resolve"), ("Notifications", "notifications", "alert"), ("Macros", "tickets:macros", "bolt"),
-        ("Views", "tickets:views", "filter"), ("Change my password", "account_change_password", "key"), ("Sign out", "account_logout", "right"),
+        ("Views", "tickets:views", "filter"), ("My settings", "me", "user"), ("Change my password", "account_change_password", "key"), ("Sign out", "account_logout", "right"),
     ):  # fmt: skip
         yield Choice(title, reverse(name), icon)
     if can_see_settings(user):
