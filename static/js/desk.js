@@ -1,19 +1,11 @@
-// The behaviours of every page, one module each. All of it is optional: without it the forms still work.
-import { startBulk } from "./bulk.js";
+// The behaviours of every page, one module each; those of one page are fetched where it is. All of it is optional:
+// without it the forms still work.
 import { startClocks } from "./clocks.js";
-import { startCompletion } from "./complete.js";
-import { startComposer } from "./composer.js";
 import { startEvents } from "./events.js";
 import { startForms } from "./forms.js";
-import { startHome } from "./home.js";
-import { startIntake } from "./intake.js";
 import { startKeys } from "./keys.js";
 import { startList } from "./list.js";
 import { startPalette } from "./palette.js";
-import { startPresence } from "./presence.js";
-import { startQueue } from "./queue.js";
-import { startRun } from "./run.js";
-import { startTicket } from "./ticket.js";
 import { startToasts } from "./toasts.js";
 
 document.addEventListener("click", (event) => {
@@ -37,19 +29,19 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.lastChild.textContent = button.dataset.label.trim(); }, 1500);
 });
 
+// Where a page has what a module is for, the module comes.
+const PARTS = [
+  ["#queue", "./queue.js", "startQueue"], ["#queue", "./bulk.js", "startBulk"], ["[data-complete]", "./complete.js", "startCompletion"],
+  ["#ticket", "./ticket.js", "startTicket"], ["[data-composer]", "./composer.js", "startComposer"], ["#presence", "./presence.js", "startPresence"],
+  ["[data-home]", "./home.js", "startHome"], ["[data-timer-box]", "./intake.js", "startIntake"], ["[data-run]", "./run.js", "startRun"],
+];
+
 startToasts();
 startClocks();
 startForms();
-startIntake();
 startKeys();
-startComposer();
-startHome();
 startPalette();
-startQueue();
-startCompletion();
 startList();
-startBulk();
-startTicket();
-startPresence();
-startRun();
-startEvents();
+const wanted = PARTS.filter(([place]) => document.querySelector(place));
+// Events last: whoever is to hear them listens by then.
+Promise.all(wanted.map(async ([, module, start]) => (await import(module))[start]())).finally(startEvents);

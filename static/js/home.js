@@ -28,7 +28,7 @@ export function startHome() {
     event.preventDefault();
     over.classList.remove("is-over");
     const [ticket, version] = JSON.parse(event.dataTransfer.getData("text/x-ticket"));
-    htmx.ajax("POST", `/tickets/${ticket}/assign/`, { swap: "none", values: { assignee: over.dataset.person, version } });
+    htmx.ajax("POST", `/tickets/${ticket}/assign/`, { swap: "none", values: { assignee: over.dataset.person, version, quiet: 1 } });
   });
   document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.requestConfig.verb === "post") soon(); });
 }

@@ -297,6 +297,7 @@ def test_a_call_is_written_down_beside_the_earlier_tickets(desk, sign_in):
     page.get_by_label("Requester’s email").type("nova-beauty", delay=20)
     page.get_by_role("button", name="sofia@nova-beauty.example").click()
     expect(page.get_by_label("Requester’s email")).to_have_value("sofia@nova-beauty.example")
+    expect(page.get_by_label("Requester’s email")).to_be_focused()  # it comes to the new field when that is drawn
     page.get_by_label("About").fill("Printer of labels dead")
     expect(page.locator("#earlier")).to_contain_text("Alike")
     page.get_by_label(f"Belongs to {number}").check()

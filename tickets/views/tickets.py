@@ -104,7 +104,8 @@ def new(request: DeskRequest) -> HttpResponse:
 def done(request: DeskRequest, number: int, said: str) -> HttpResponse:
     """After an action: the changed fragments for htmx, the page again for a plain form."""
     if request.htmx:
-        return fragment(request, number, said=said)
+        # A list that changes a ticket shows it by itself.
+        return HttpResponse(status=204) if "quiet" in request.POST else fragment(request, number, said=said)
     messages.success(request, said)
     return redirect("tickets:detail", number)
 
