@@ -197,7 +197,7 @@ class Percentile(Func):
 
 
 # --------------------------------------------------------------------- backlog, created, resolved
-# By how much an event changes the number of open tickets; the others change none. See docs/reports.md.
+# By how much an event changes the number of open tickets; the others change none. See docs/workspace.md.
 _ENTERS = Case(
     When(kind__in=["opened", "split_from", "reopened"], then=Value(1)),
     When(kind="resolved", then=Value(-1)),

@@ -10,9 +10,10 @@ export function startComposer() {
   if (!form) return;
   const text = form.elements.text;
   const state = form.querySelector("[data-draft-state]");
-  const local = `desk-draft-${document.body.dataset.user}-ticket-${form.dataset.ticket}`;
+  const local = `desk-writing-${document.body.dataset.user}-${form.dataset.ticket}`;
   let base = form.dataset.keptAt;
   let timer = null;
+  let keeping = null; // the keeping that is under way
   let sent = false;
 
   const fields = () => {
@@ -21,8 +22,8 @@ export function startComposer() {
     if (base) data.set("base", base);
     return data;
   };
-  const keep = async () => {
-    timer = null;
+  const keep = () => { timer = null; keeping = put().finally(() => { keeping = null; }); };
+  const put = async () => {
     try {
       const answer = await fetch(form.dataset.url, { method: "POST", body: fields(), headers: { Accept: "application/json" } });
       if (answer.ok) {
@@ -38,9 +39,13 @@ export function startComposer() {
   };
   const soon = () => {
     sent = false;
-    if (text.value) localStorage.setItem(local, text.value); else localStorage.removeItem(local);
+    remember();
     clearTimeout(timer);
     timer = setTimeout(keep, KEEP_AFTER);
+  };
+  // What the server does not have yet, with the state of the draft that it was written upon.
+  const remember = () => {
+    if (text.value) localStorage.setItem(local, JSON.stringify({ text: text.value, base })); else localStorage.removeItem(local);
   };
   // Another browser of ours has written on: neither text is lost, one chooses.
   const elsewhere = async () => {
@@ -58,8 +63,13 @@ export function startComposer() {
     stay.addEventListener("click", () => { base = ""; soon(); text.focus(); });
   };
 
-  const unsaved = localStorage.getItem(local);
-  if (unsaved && unsaved !== text.value) { text.value = unsaved; soon(); }
+  const unsaved = JSON.parse(localStorage.getItem(local) ?? "null");
+  if (unsaved?.text && unsaved.text !== text.value) {
+    // Where another browser wrote on meanwhile, the server says so and one chooses.
+    base = text.value ? unsaved.base || new Date(0).toISOString() : base;
+    text.value = unsaved.text;
+    soon();
+  }
   text.addEventListener("input", soon);
   form.addEventListener("desk:written", soon);
   addEventListener("pagehide", () => { if (timer && !sent) navigator.sendBeacon(form.dataset.url, fields()); });
@@ -102,11 +112,16 @@ export function startComposer() {
     back.addEventListener("click", () => { text.value = thrown; soon(); text.focus(); });
     state.append(back);
   };
-  // A sending that waits must not be overtaken by the keeping of what it sends.
+  // What is sent must not be overtaken by the keeping of it, which would bring it back as a draft.
+  form.addEventListener("htmx:confirm", (event) => {
+    if (event.detail.elt !== form || !keeping) return;
+    event.preventDefault();
+    keeping.then(() => event.detail.issueRequest(true));
+  });
   form.addEventListener("htmx:beforeRequest", (event) => { if (event.detail.elt === form) { clearTimeout(timer); timer = null; } });
   form.addEventListener("htmx:afterRequest", (event) => {
     if (event.detail.elt !== form) return;
-    if (!event.detail.successful) { if (text.value) localStorage.setItem(local, text.value); return; }
+    if (!event.detail.successful) { remember(); return; }
     const kind = form.elements.kind.value;
     clear();
     form.querySelector("#unseen")?.replaceChildren();

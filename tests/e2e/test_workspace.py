@@ -75,6 +75,13 @@ def test_a_reply_is_taken_back_and_sent_later_without_a_second_one(desk, sign_in
     page.keyboard.press("Control+Enter")
     expect(page.locator("#timeline .entry.reply")).to_contain_text("Now it is right.")
     expect(page.locator("#pending .entry")).to_have_count(0)
+    message(page).type("Sent while it is being kept.", delay=30)
+    page.wait_for_timeout(690)  # the keeping is under way
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#pending, #timeline").get_by_text("Sent while it is being kept.")).to_have_count(1)
+    page.wait_for_timeout(1500)
+    page.reload()
+    expect(message(page)).to_have_value("")
     undo_after(page, "Not: it leaves at once")
 
 

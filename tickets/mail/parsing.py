@@ -17,6 +17,7 @@ from tickets.mail.charsets import decode
 
 NOBODY = "unknown@invalid"  # the sender of mail that names none
 MOST_PARTS = 5000
+MOST_SIGNED = 5  # signatures within signatures that are unpacked
 MOST_FILES = 199  # beyond these the rest is packed into one archive
 MOST_TEXT = 1_000_000  # characters of text that are kept of a mail; all of it is in the raw message
 _REPORTS = {"message/delivery-status", "message/disposition-notification"}
@@ -247,6 +248,7 @@ class _Body:
         self._sections: list[_Section] = []
         self.files: list[File] = []
         self.protection = ""
+        self._depth = 0  # of signatures within signatures
         self._walk(message)
         said = [section.text() for section in self._sections]
         self.text = "\n\n".join(text.strip("\n") for text, _ in said if text.strip())
@@ -291,7 +293,12 @@ class _Body:
             return
         if kind in {"application/pkcs7-mime", "application/x-pkcs7-mime"}:
             said = headers.param(part, "smime-type").lower()
-            self.protection = "signed" if said in {"signed-data", "certs-only"} else "encrypted"
+            inner = _signed_content(headers.content(part))
+            self.protection = "signed" if inner is not None or said in {"signed-data", "certs-only"} else "encrypted"
+            if inner and self._depth < MOST_SIGNED:
+                self._depth += 1
+                self._walk(_tree(_readable(inner)))
+                return
         content = headers.content(part)
         text_kind = (
             kind if kind in {"text/plain", "text/html"} else "text/plain" if kind.startswith("multipart/") else ""
@@ -348,6 +355,19 @@ def _unbroken(content: bytes) -> list[Message]:
         return []
     head = b'Content-Type: multipart/mixed; boundary="' + found[1].replace(b'"', b"") + b'"\n\n'
     return headers.inner(_tree(head + content))
+
+
+def _signed_content(content: bytes) -> bytes | None:
+    """What an opaque S/MIME signature (RFC 8551, 3.5.2) holds, a MIME entity; None where it is no signature."""
+    from asn1crypto import cms
+
+    try:
+        found = cms.ContentInfo.load(content)
+        if found["content_type"].native != "signed_data":
+            return None
+        return bytes(found["content"]["encap_content_info"]["content"].native or b"")
+    except (ValueError, TypeError, KeyError, RecursionError, OSError):  # a broken one stays what it is: a file
+        return None
 
 
 def _unflowed(text: str, part: Message) -> str:
