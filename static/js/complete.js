@@ -45,11 +45,13 @@ export function startCompletion() {
     close();
     box.dispatchEvent(new Event("input", { bubbles: true }));
   };
-  box.addEventListener("focus", async () => {
+  const fetchWords = async () => {
     if (words) return;
     const answer = await fetch(box.dataset.complete);
     if (answer.ok) { words = await answer.json(); if (document.activeElement === box && box.value) show(); }
-  });
+  };
+  box.addEventListener("focus", fetchWords);
+  if (document.activeElement === box) fetchWords(); // it was there before this
   box.addEventListener("input", show);
   box.addEventListener("keydown", (event) => {
     if (list.hidden) return;

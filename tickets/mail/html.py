@@ -22,6 +22,8 @@ _QUOTES = (
 )  # fmt: skip
 _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"}
 _SILENT = {"script", "style", "head", "title", "template", "noscript", "svg", "math", "object", "iframe"}
+# Any tag but those that a flat text keeps, and those whose content is no text.
+_NESTING = re.compile(rf"</?(?!(?:p|br|a|{'|'.join(sorted(UNREAD_TAGS))})\b)[a-z][^<>]*>?", re.IGNORECASE)
 _SPACE = re.compile(r"[\s\u00a0\u200b-\u200f\ufeff]+")
 
 
@@ -124,7 +126,9 @@ def to_text(source: str) -> str:
     if not source.strip():
         return ""
     shallow = (
-        source if source.count("<") < 60_000 and _depth(source) < MOST_DEPTH else nh3.clean(source, tags={"p", "br"})
+        source
+        if source.count("<") < 60_000 and _depth(source) < MOST_DEPTH
+        else nh3.clean(_flattened(source), tags={"p", "br"})
     )
     try:
         found = get_text(shallow)
@@ -132,6 +136,11 @@ def to_text(source: str) -> str:
         found = re.sub(r"<[^>]*>", " ", shallow)
     lines = [line.rstrip() for line in clean(found).replace("\u00a0", " ").split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _flattened(source: str) -> str:
+    """Without the tags that nest: nobody writes them so deep, and to clean them takes the square of the depth."""
+    return _NESTING.sub(" ", source)
 
 
 def _depth(source: str) -> int:
@@ -159,9 +168,11 @@ def sanitise(source: str, inline: set[str], *, remote: bool = False) -> str:
             return value if remote and value.lower().startswith(("https://", "http://")) else None
         return value
 
-    flat = _depth(source) > MOST_DEPTH  # nobody writes so; to render it again and again would take long
+    source = source[:MOST_HTML]
+    flat = _depth(source) > MOST_DEPTH
+    source = _flattened(source) if flat else source
     safe = nh3.clean(
-        source[:MOST_HTML] if remote else _REMOTE.sub(_in_words, source[:MOST_HTML]),
+        source if remote else _REMOTE.sub(_in_words, source),
         tags={"p", "br", "a"} if flat else TAGS | {"img"},
         attributes={**ATTRIBUTES, "img": {"src", "alt", "width", "height"}},
         attribute_filter=attribute,
