@@ -119,8 +119,7 @@ def discard(request: DeskRequest, number: int) -> HttpResponse:
 def take_back(request: DeskRequest, number: int, pk: int) -> HttpResponse:
     """Undo a sending: it is a draft again, and in the composer."""
     drafts.take_back(number=number, by=request.user, draft_id=pk)
-    messages.success(request, "Taken back: it is a draft again.")
-    return go(request, number)
+    return _again(request, number, "Taken back: it is a draft again.")
 
 
 @require_POST

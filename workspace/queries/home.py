@@ -10,6 +10,7 @@ from runbooks import queries as runs
 from runbooks.models import Execution
 from staff.models import Tier, User
 from tickets import queries as tickets
+from tickets.actions.approvals import waiting_for
 from tickets.models import Draft, Ticket, TicketEvent
 from tickets.models.approval import TicketApproval
 from tickets.queries.people import Colleague, team
@@ -50,8 +51,6 @@ class Board:
 
 def home(user: User) -> Home:
     """The reader's home."""
-    from tickets.actions.approvals import waiting_for
-
     now = timezone.now()
     since = max(user.home_left_at or now - timedelta(days=1), now - LONGEST)
     level = user.standing.level or 3

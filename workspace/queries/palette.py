@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from django.db.models import Q
 from django.urls import reverse
@@ -16,7 +17,7 @@ from tickets.models import Requester, SavedView, Ticket
 from tickets.queries import requesters_for
 from workspace import fuzzy
 
-MOST_OF_A_KIND, MOST = 6, 24
+MOST_OF_A_KIND = 6
 NEWEST = 200  # tickets whose subjects are compared letter by letter
 
 
@@ -75,10 +76,10 @@ def palette(user: User, text: str) -> list[Group]:
     ranked = sorted((row for row in found if row[1]), key=lambda row: row[0], reverse=True)
     groups = [Group(heading, choices) for _, choices, heading in ranked]
     more = Choice(
-        f"Search all tickets for “{words}”", f"{reverse('tickets:queue')}?view=all&q={_quoted(words)}", "search"
+        f"Search all tickets for “{words}”", f"{reverse('tickets:queue')}?view=all&q={quote(words)}", "search"
     )
     fixes = Choice(
-        f"Search the knowledge base for “{words}”", f"{reverse('knowledge:search')}?q={_quoted(words)}", "book"
+        f"Search the knowledge base for “{words}”", f"{reverse('knowledge:search')}?q={quote(words)}", "book"
     )
     return [*groups, Group("Search", [more, fixes])]
 
@@ -89,12 +90,6 @@ Ranked = tuple[float, list[Choice], str]
 def _ranked(words: str, rows: Iterator[tuple[str, Choice]], heading: str) -> Ranked:
     best = fuzzy.best(words, rows, most=MOST_OF_A_KIND)
     return (best[0][0] if best else 0.0, [choice for _, choice in best], heading)
-
-
-def _quoted(words: str) -> str:
-    from urllib.parse import quote
-
-    return quote(words)
 
 
 def _tickets(user: User, words: str) -> Ranked:
