@@ -1,17 +1,58 @@
 """What the pages of staff show."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from django.db.models import QuerySet
 
-from staff.models import AuditEntry, Notification, User
+from staff.models import AuditEntry, Mute, Notification, User
+
+MOST_UNREAD = 100
+IN_PANEL = 12
 
 
 def notifications_for(user: User) -> QuerySet[Notification]:
-    return Notification.objects.filter(user=user)
+    return Notification.objects.filter(user=user, shown=True)
 
 
-def unread_count(user: User, *, most: int = 100) -> int:
+def notices(user: User, *, kind: str = "", unread: bool = False) -> QuerySet[Notification]:
+    """A reader's notifications, newest first, narrowed to a kind or to the unread."""
+    rows = notifications_for(user)
+    rows = rows.filter(kind=kind) if kind else rows
+    return rows.filter(read_at=None) if unread else rows
+
+
+def unread_count(user: User) -> int:
     """How many notifications wait, counted to a limit."""
-    return notifications_for(user).filter(read_at=None)[:most].count()
+    return notifications_for(user).filter(read_at=None)[:MOST_UNREAD].count()
+
+
+def shown_count(count: int) -> str:
+    """A count that stops at its limit, as pages show it; empty for none."""
+    return f"{MOST_UNREAD - 1}+" if count >= MOST_UNREAD else str(count or "")
+
+
+def newest_notices(user: User) -> dict[str, Any]:
+    """What the bell's panel shows: the newest few, which of their things are muted, and how many wait."""
+    rows = list(notifications_for(user)[:IN_PANEL])
+    return {"rows": rows, "muted": muted_among(user, rows), "unread": shown_count(unread_count(user))}
+
+
+def fresh_notices(user: User, after: int | None) -> tuple[str, list[Notification]]:
+    """How many wait, and the unread after a key that open browsers are to pop up, oldest first."""
+    rows = notifications_for(user).filter(read_at=None, popup=True)
+    rows = rows.filter(pk__gt=after) if after is not None else rows.none()
+    return shown_count(unread_count(user)), list(rows[:5])[::-1]
+
+
+def muted_among(user: User, rows: Iterable[Notification]) -> set[str]:
+    """The things of these notifications that their reader muted."""
+    places = {row.about for row in rows if row.about}
+    return set(Mute.objects.filter(user=user, about__in=places).values_list("about", flat=True))
+
+
+def mutes_of(user: User) -> QuerySet[Mute]:
+    return Mute.objects.filter(user=user)
 
 
 def notifications_cursor(user: User, key: str) -> int | None:

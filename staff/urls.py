@@ -1,10 +1,12 @@
-"""Sign in and out, and the password, through allauth; signing up is closed, so its pages are not here."""
+"""Notifications, one's own settings, the audit; sign in and out through allauth (signing up is closed: no pages of it)."""
 
 from allauth.account import views
 from django.contrib.auth.decorators import login_not_required
-from django.urls import path
+from django.urls import include, path
 
-urlpatterns = [
+from staff.views import notices, own
+
+accounts = [
     path("login/", views.login, name="account_login"),
     path("logout/", views.logout, name="account_logout"),
     path("reauthenticate/", views.reauthenticate, name="account_reauthenticate"),
@@ -22,4 +24,17 @@ urlpatterns = [
         name="account_reset_password_from_key_done",
     ),
     path("inactive/", login_not_required(views.account_inactive), name="account_inactive"),
+]
+urlpatterns = [
+    path("accounts/", include(accounts)),
+    path("notifications/", notices.notifications, name="notifications"),
+    path("notifications/fresh/", notices.fresh, name="fresh_notices"),
+    path("notifications/read/", notices.read, name="read_notices"),
+    path("notifications/mute/", notices.mute, name="mute"),
+    path("notifications/mute/<str:token>/", notices.mute_by_mail, name="mute_by_mail"),
+    path("notifications/settings/", notices.choose, name="notice_settings"),
+    path("notifications/test/", notices.try_out, name="try_notice"),
+    path("notifications/<int:pk>/", notices.go, name="notice"),
+    path("me/", own.me, name="me"),
+    path("audit/", own.audit, name="audit"),
 ]

@@ -86,6 +86,7 @@ KEY_MAP = (
     (("Z",), "snooze"),
     (("W",), "watch or stop watching"),
     ((".",), "show what is new"),
+    (("G",), "notifications"),
     (("F",), "follow a run's output"),
     (("Ctrl", "Enter"), "send"),
     (("Ctrl", "Shift", "Enter"), "send and resolve"),

@@ -5,7 +5,6 @@ from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from staff import views as staff
 from supportdesk import events, health
 
 urlpatterns = [
@@ -16,12 +15,7 @@ urlpatterns = [
     path("events/", login_not_required(events.stream), name="events"),
     # Before the apps, whose addresses begin anywhere: Django tries one after the other.
     path("api/v1/", include("supportdesk.api_urls")),
-    path("accounts/", include("staff.urls")),
-    path("notifications/", staff.notifications, name="notifications"),
-    path("notifications/read/", staff.read_all, name="read_all"),
-    path("notifications/mail/", staff.mails_wanted, name="mails_wanted"),
-    path("me/", staff.me, name="me"),
-    path("audit/", staff.audit, name="audit"),
+    path("", include("staff.urls")),
     path("", include("workspace.urls")),
     path("", include("tickets.urls")),
     path("", include("runbooks.urls")),

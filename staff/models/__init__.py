@@ -15,7 +15,7 @@ from staff.models.people import (
     User,
     check_time_zone,
 )
-from staff.models.records import AuditEntry, Notification
+from staff.models.records import AuditEntry, Mailing, Mute, NoticeChoice, Notification, place_of, thing_at
 
 __all__ = [
     "AUTOMATION",
@@ -27,8 +27,11 @@ __all__ = [
     "Contact",
     "Holiday",
     "HolidayKind",
+    "Mailing",
     "Membership",
     "MembershipRole",
+    "Mute",
+    "NoticeChoice",
     "Notification",
     "Role",
     "Standing",
@@ -37,4 +40,6 @@ __all__ = [
     "TokenScope",
     "User",
     "check_time_zone",
+    "place_of",
+    "thing_at",
 ]

@@ -1,6 +1,7 @@
 """People, tiers, teams, and what they may reach."""
 
 from dataclasses import dataclass
+from datetime import time
 from functools import cached_property
 from typing import Any
 from zoneinfo import available_timezones
@@ -88,6 +89,12 @@ class User(AbstractBaseUser):
     signature = models.TextField(blank=True)
     # Whether they get what requesters write on their tickets by mail, to answer it by mail.
     mails_wanted = models.BooleanField(default=False)
+    # No browser pop-ups and no mail between these times of their day, nor on Saturdays and Sundays where they say so.
+    quiet_from = models.TimeField(null=True, blank=True)
+    quiet_until = models.TimeField(null=True, blank=True)
+    quiet_weekends = models.BooleanField(default=False, db_default=False)
+    # When the mail leaves that sums a day up.
+    digest_at = models.TimeField(default=time(8), db_default=time(8))
     # How long a reply waits so that it can be taken back; 0 sends at once.
     undo_seconds = models.PositiveSmallIntegerField(default=10, db_default=10, validators=[MaxValueValidator(120)])
     is_active = models.BooleanField(default=True)
@@ -106,6 +113,10 @@ class User(AbstractBaseUser):
         constraints = [
             models.UniqueConstraint(Lower("email"), name="user_email_once"),
             models.CheckConstraint(condition=Q(email=Lower(F("email"))), name="user_email_lower"),
+            models.CheckConstraint(
+                condition=Q(quiet_from=None, quiet_until=None) | Q(quiet_from__isnull=False, quiet_until__isnull=False),
+                name="user_quiet_whole",
+            ),
         ]
 
     def __str__(self) -> str:

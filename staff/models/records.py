@@ -1,9 +1,67 @@
 """What people are told, and what is kept of what they did."""
 
+import re
+
 from django.db import models
 from django.utils import timezone
 
 from staff.models.people import User
+
+_PLACE = re.compile(r"^/(ticket|run|schedule)s/(\d+)/$")
+
+
+def place_of(url: str) -> str:
+    """The thing that an address belongs to: the address without what comes after the path."""
+    return url.partition("#")[0].partition("?")[0]
+
+
+def thing_at(place: str) -> str:
+    """A thing in words: `ticket 1042` for `/tickets/1042/`."""
+    found = _PLACE.match(place)
+    return f"{found[1]} {found[2]}" if found else place
+
+
+class Mailing(models.TextChoices):
+    """Whether a notification leaves by mail too."""
+
+    NEVER = "never", "No"
+    DIGEST = "digest", "Once a day"
+    AT_ONCE = "at_once", "At once"
+
+
+class NoticeChoice(models.Model):
+    """How somebody wants one kind of notification, where it differs from `staff.notices.KINDS`."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="notice_choices")
+    kind = models.CharField(max_length=40)
+    centre = models.BooleanField()
+    popup = models.BooleanField()
+    mail = models.CharField(max_length=10, choices=Mailing.choices)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "kind"], name="notice_choice_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.kind}"
+
+
+class Mute(models.Model):
+    """A ticket, a run or the like of which somebody wants to hear no more, but for what is meant for them alone."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="mutes")
+    about = models.CharField(max_length=200)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["user", "about"], name="mute_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user}: not {self.about}"
+
+    @property
+    def thing(self) -> str:
+        return thing_at(self.about)
 
 
 class Notification(models.Model):
@@ -15,6 +73,14 @@ class Notification(models.Model):
     reason = models.CharField(max_length=200)
     url = models.CharField(max_length=200, blank=True)
     key = models.CharField(max_length=120)
+    # The address of the thing that it is about, without the place on it: what a mute names.
+    about = models.CharField(max_length=200, blank=True, default="", db_default="")
+    # Whether the desk lists it; who wants a kind only by mail has it read from the start.
+    shown = models.BooleanField(default=True, db_default=True)
+    # Whether open browsers pop it up; when it is to leave by mail, and when it did.
+    popup = models.BooleanField(default=False, db_default=False)
+    mail_at = models.DateTimeField(null=True, blank=True)
+    mailed_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     read_at = models.DateTimeField(null=True, blank=True)
 
@@ -25,10 +91,20 @@ class Notification(models.Model):
             # The unread count of the navigation, and the newest first of one person.
             models.Index(fields=["user", "-id"], name="notification_unread", condition=models.Q(read_at=None)),
             models.Index(fields=["user", "-id"], name="notification_of_user"),
+            # What is to leave by mail to one person.
+            models.Index(
+                fields=["user", "mail_at"], name="notification_to_mail", condition=models.Q(mail_at__isnull=False)
+            ),
+            # What a person has seen by looking at the thing itself.
+            models.Index(fields=["user", "about"], name="notification_about", condition=models.Q(read_at=None)),
         ]
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def thing(self) -> str:
+        return thing_at(self.about)
 
 
 class AuditEntry(models.Model):

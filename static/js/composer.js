@@ -77,7 +77,8 @@ export function startComposer() {
   const mode = () => { form.dataset.mode = form.elements.kind.value ?? "reply"; };
   form.addEventListener("change", (event) => { mode(); if (event.target.name === "kind" || event.target.name === "minutes") soon(); });
   mode();
-  for (const tab of form.querySelectorAll(".tab")) tab.addEventListener("click", () => setTimeout(() => text.focus()));
+  // A click with the mouse puts the focus on the tab only after it; keys (detail 0) have put it where it belongs.
+  for (const tab of form.querySelectorAll(".tab")) tab.addEventListener("click", (event) => { if (event.detail) setTimeout(() => text.focus()); });
 
   startFiles(form, state);
   startFormat(form);

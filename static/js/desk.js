@@ -1,5 +1,6 @@
 // The behaviours of every page, one module each; those of one page are fetched where it is. All of it is optional:
 // without it the forms still work.
+import { startBell } from "./bell.js";
 import { startClocks } from "./clocks.js";
 import { startEvents } from "./events.js";
 import { startForms } from "./forms.js";
@@ -37,6 +38,7 @@ const PARTS = [
 ];
 
 startToasts();
+startBell();
 startClocks();
 startForms();
 startKeys();

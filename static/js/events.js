@@ -79,6 +79,8 @@ async function poll() {
   }
 }
 
+export const leads = () => leading;
+
 export function startEvents() {
   const topics = pageTopics();
   if (topics.length) {

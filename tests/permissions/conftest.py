@@ -1,10 +1,15 @@
 """People of every role, and one of each thing that they may ask for."""
 
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
+from django.test import override_settings
 from django.utils import timezone
 
 from runbooks import actions as run_actions
@@ -33,8 +38,28 @@ from tickets.models import (
 from tickets.sla import rules
 
 
-@pytest.fixture
-def people(db) -> dict[str, User | None]:
+@pytest.fixture(scope="module")
+def kept(django_db_setup, django_db_blocker) -> Iterator[None]:
+    """One transaction around all tests of a module: what they start from is made once; each undoes its own."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+@pytest.fixture(autouse=True)
+def _each_undoes_its_own(things, db, settings, files) -> None:
+    """What a test does is taken back before the next; the files of the things stay where they were put."""
+    settings.STORAGES = settings.STORAGES | {"default": files}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> dict[str, Any]:
+    location = tmp_path_factory.mktemp("files")
+    return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": str(location)}}
+
+
+@pytest.fixture(scope="module")
+def people(kept) -> dict[str, User | None]:
     return {
         "nobody": None,
         "tierless": UserFactory(),
@@ -48,12 +73,14 @@ def people(db) -> dict[str, User | None]:
     }
 
 
-@pytest.fixture
-def things(people) -> dict[str, int]:
+@pytest.fixture(scope="module")
+def things(people, files) -> dict[str, int]:
     """A ticket of tier 2 that came by mail with a file, a queued run and a lost one, all attached to it."""
     from tickets.mail import incoming
     from tickets.models import ImapAccount, InboundEmail, Mailbox, MailRule
 
+    kept_there = override_settings(STORAGES={**settings.STORAGES, "default": files})
+    kept_there.enable()
     box = Mailbox.objects.get(name="tech")
     ImapAccount.objects.create(mailbox=box, host="127.0.0.1", port=1, security="none", user="x", secret=b"")
     raw = b"From: a@b.example\nTo: tech@example.com\nSubject: Help\nMessage-ID: <p@b.example>\n\nIt broke."
@@ -86,7 +113,7 @@ def things(people) -> dict[str, int]:
     tie = TicketLink.objects.create(source=made, target=ticket(2), kind="blocks")
     CustomField.objects.create(slug="order", label="Order", kind="text")
     rules.bump()
-    return {
+    made_of = {
         "asking": asking.pk,
         "draft": draft.pk,
         "ahead": ahead.pk,
@@ -119,8 +146,11 @@ def things(people) -> dict[str, int]:
         "sent": _sent(made).pk,
         "view": SavedView.objects.create(name="All", query="is:open").pk,
         **_written(made, people["tier2"]),
+        "notice": people["tier2"].notifications.create(kind="test", text="x", reason="x", key="x").pk,
         "mail_rule": MailRule.objects.create(name="x", conditions=[], spam=True).pk,
     }
+    kept_there.disable()
+    return made_of
 
 
 def _written(made: Ticket, by: User) -> dict[str, int]:

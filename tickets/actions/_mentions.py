@@ -36,7 +36,7 @@ def tell(ticket: Ticket, message: Message, by: User) -> None:
     staff.notify(
         Notification(
             user=person, kind="mention", text=f"{by} named you on {ticket.number} {ticket.subject}"[:300],
-            reason="Because you were named with @", url=f"/tickets/{ticket.number}/#m{message.pk}", key=f"mention:{message.pk}",
+            reason="Because you were named with @", url=f"/tickets/{ticket.number}/#m{message.pk}", key=f"message:{message.pk}",
         )
         for person in able
     )  # fmt: skip

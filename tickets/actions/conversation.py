@@ -13,6 +13,7 @@ from supportdesk.text import clean, one_line
 from tickets import policies
 from tickets.actions import _mentions as mentions
 from tickets.actions import _messages as messages
+from tickets.actions import _telling as telling
 from tickets.actions import _values as values
 from tickets.actions.life import hold_requester, move_to_open, open_ticket, resolve, wait_on_requester
 from tickets.actions.planning import wake
@@ -54,6 +55,7 @@ def reply(
     _check_not_erased(ticket)
     message = _say(ticket, by, text, MessageKind.REPLY, files, minutes)
     clocks.replied(ticket, by, at=message.created_at)
+    telling.wrote(ticket, message, kind="note", who=by, by=by)
     outgoing.queue(ticket, message, then)
     TicketEvent.record(ticket, by, "replied", message=message.pk)
     if ticket.status == Status.NEW:
@@ -85,6 +87,7 @@ def note(
     message = _say(ticket, by, text, MessageKind.NOTE, files, minutes)
     TicketEvent.record(ticket, by, "noted", message=message.pk)
     mentions.tell(ticket, message, by)
+    telling.wrote(ticket, message, kind="note", who=by, by=by)
     newest = ticket.handovers.first()
     if newest is not None and newest.by_id != by.pk:  # a word after one's own handover is part of it
         clocks.acted(ticket, by, at=message.created_at, reason=f"{by} noted")
@@ -164,6 +167,7 @@ def receive(
     Ticket.objects.filter(pk=ticket.pk).update(updated_at=timezone.now(), snippet=one_line(text))
     _add_copies(ticket, requester, copies)
     outgoing.tell_staff(ticket, message)
+    telling.wrote(ticket, message, kind="reply", who=requester)
     return ticket, message
 
 

@@ -11,6 +11,7 @@ from staff.models import Notification, User
 from supportdesk.errors import Invalid, NotFound
 from supportdesk.text import one_line
 from tickets import policies
+from tickets.actions import _telling as telling
 from tickets.models import OPEN_STATUSES, ChecklistItem, Requester, Ticket, TicketEvent
 from tickets.sla.clocks import SYSTEM
 
@@ -118,9 +119,9 @@ def _deadline_passed(ticket: Ticket) -> None:
 
 
 def _tell(ticket: Ticket, kind: str, words: str, others: Iterable[int], key: str) -> None:
-    people = dict.fromkeys(others, "Because you follow it")
+    people = dict.fromkeys(others, telling.WATCHED)
     if ticket.assignee_id:
-        people[ticket.assignee_id] = "Because it is assigned to you"
+        people[ticket.assignee_id] = telling.YOURS
     text, url = f"{words}: {ticket.subject}"[:300], f"/tickets/{ticket.number}/"
     staff.notify(
         Notification(user_id=user, kind=kind, text=text, reason=reason, url=url, key=key[:120])

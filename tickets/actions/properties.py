@@ -11,6 +11,7 @@ from supportdesk.errors import Invalid
 from supportdesk.text import clean, one_line
 from tickets import policies
 from tickets.actions import _messages as messages
+from tickets.actions import _telling as telling
 from tickets.actions import _values as values
 from tickets.actions import life
 from tickets.actions.fields import set_custom
@@ -78,6 +79,7 @@ def assign(*, number: int, by: User, to: User | None, version: int | None = None
     ticket.assignee = to
     ticket.touch("assignee")
     TicketEvent.record(ticket, by, "assigned" if to else "unassigned", to=str(to or ""))
+    telling.given(ticket, by=by)
     return ticket
 
 

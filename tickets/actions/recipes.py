@@ -12,6 +12,7 @@ from staff import actions as staff
 from staff.models import Membership, MembershipRole, Notification, Tier, User
 from supportdesk.errors import Conflict, Invalid
 from tickets import policies
+from tickets.actions import _telling as telling
 from tickets.actions import assignment
 from tickets.actions.conversation import note, reply
 from tickets.actions.joining import merge, unmerge
@@ -190,7 +191,7 @@ def _audience(whom: str, ticket: Ticket) -> dict[int, str]:
     level = ticket.tier.level
     members = Membership.objects.filter(tier__level=level)
     if whom == "assignee":
-        return {ticket.assignee_id: "Because it is assigned to you"} if ticket.assignee_id else {}
+        return {ticket.assignee_id: telling.YOURS} if ticket.assignee_id else {}
     if whom == "watchers":
         return dict.fromkeys(ticket.watchers.values_list("user", flat=True), "Because you watch it")
     if whom == "tier":

@@ -4,7 +4,7 @@ import re
 import secrets
 import smtplib
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from anymail.exceptions import (
@@ -22,6 +22,7 @@ from django.utils.html import escape
 
 from staff import actions as staff
 from staff.models import AUTOMATION, Notification, User
+from staff.notices import next_loud
 from supportdesk import crypto, outbox
 from supportdesk.errors import Conflict
 from supportdesk.text import markdown
@@ -148,14 +149,14 @@ def send_again(*, message_id: int, ticket: Ticket) -> OutboundEmail:
 # ------------------------------------------------------------------------------------- letters
 def write(
     ticket: Ticket, *, to: str, subject: str, text: str, key: str, kind: str = LetterKind.PLAIN, sender: str = "", reply_to: str = "",
-    in_reply_to: str = "",
+    in_reply_to: str = "", not_before: datetime | None = None,
 ) -> Letter:  # fmt: skip
-    """Put a letter of the desk into the outbox, in the open transaction."""
+    """Put a letter of the desk into the outbox, in the open transaction, to leave at once or not before a moment."""
     letter = Letter.objects.create(
         ticket=ticket, kind=kind, to=to, subject=subject[:320], text=text, sender=sender, reply_to=reply_to, in_reply_to=in_reply_to,
         rfc_id=addresses.new_message_id(ticket.number, secrets.randbits(59), letter=True),
     )  # fmt: skip
-    outbox.put("tickets.send_letter", letter.pk, key=key)
+    outbox.put("tickets.send_letter", letter.pk, key=key, not_before=not_before)
     return letter
 
 
@@ -217,7 +218,7 @@ def tell_staff(ticket: Ticket, message: Message) -> None:
         write(
             ticket, to=person.email, subject=f"{ticket.subject} [#{ticket.number}]", text=text, key=f"notice:{message.pk}:{person.pk}",
             kind=LetterKind.NOTICE, sender=_sender(mailbox, message.who), reply_to=addresses.reply_address(_address_of(mailbox), ticket, person.email),
-            in_reply_to=message.rfc_id,
+            in_reply_to=message.rfc_id, not_before=next_loud(person, timezone.now()),
         )  # fmt: skip
 
 

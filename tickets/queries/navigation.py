@@ -14,13 +14,12 @@ from django.utils.functional import SimpleLazyObject
 
 from staff.models import Standing, Tier, User
 from staff.policies import can_see_settings, is_administrator
-from staff.queries import notifications_for
+from staff.queries import MOST_UNREAD, notifications_for, shown_count
 from tickets import policies
 from tickets.models import OPEN_STATUSES, Ticket
 from tickets.queries.queue import MOST_COUNTED, SOON, in_view
 from tickets.sla import rules
 
-MOST_UNREAD = 100
 _NOW = datetime(1970, 1, 1, tzinfo=UTC)
 LEVELS = (1, 2, 3)  # a constraint of staff.Tier
 COUNTED_VIEWS = ("open", "mine", "unassigned", "breaching", "waiting")
@@ -108,6 +107,9 @@ def _counting(user_id: int, standing: Standing) -> tuple[str, tuple[Any, ...]]:
     )
     parts.append(f"(SELECT count(*) FROM ({unread}) AS counted)")  # noqa: S608 - Django's own statement
     parameters += values
+    newest, values = notifications_for(user).order_by("-id").values("pk")[:1].query.sql_with_params()
+    parts.append(f"coalesce(({newest}), 0)")
+    parameters += values
     parts += ["(SELECT number FROM tickets_slarevision LIMIT 1)", "(SELECT edited_at FROM tickets_slarevision LIMIT 1)"]
     return "SELECT " + ", ".join(parts), tuple(parameters)
 
@@ -119,11 +121,12 @@ def _navigation(user: User) -> dict[str, Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql, [soon if value == _NOW + SOON else value for value in values])
         row = cursor.fetchone()
-    *row, waiting, number, edited_at = row
+    *row, waiting, newest, number, edited_at = row
     tiers = rules.of(number, edited_at).tiers if number else ()
     counts = [f"{MOST_COUNTED - 1}+" if count >= MOST_COUNTED else count for count in row]
     return {
-        "unread": f"{MOST_UNREAD - 1}+" if waiting >= MOST_UNREAD else waiting,
+        "unread": shown_count(waiting),
+        "newest_notice": newest,
         "counts": dict(zip(COUNTED_VIEWS, counts, strict=False)),
         "tiers": list(zip(tiers, counts[len(COUNTED_VIEWS) :], strict=False)),
     }

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from staff import actions as staff
 from staff.queries import people_of_tiers
 from staff.requests import DeskRequest
 from supportdesk.errors import Invalid, NotFound
@@ -145,6 +146,7 @@ def presence(request: DeskRequest, number: int) -> HttpResponse:
     """Who else is on the ticket; a POST says that the reader is, or leaves."""
     ticket = queries.ticket_for(request.user, number)
     if request.method == "POST":
+        staff.mark_about_read(by=request.user, about=f"/tickets/{ticket.number}/")
         present.note(
             number=ticket.number, user=request.user, writes=request.POST.get("writes") == "yes", leaves="leaves" in request.POST
         )  # fmt: skip

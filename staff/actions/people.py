@@ -1,6 +1,6 @@
 """Writes about people: the guide's tiers and contacts, users and tokens."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -9,21 +9,13 @@ from django.db import transaction
 from django.db.models import Case, F, When
 from django.utils import timezone
 
-from staff import calendars
-from staff.calendar_file import CalendarFile, intervals
 from staff.models import (
     AUTOMATION,
     ApiToken,
-    AuditEntry,
     Calendar,
-    CalendarHours,
-    CalendarVersion,
     Contact,
-    Holiday,
-    HolidayKind,
     Membership,
     MembershipRole,
-    Notification,
     Role,
     Team,
     Tier,
@@ -31,9 +23,10 @@ from staff.models import (
     User,
 )
 from staff.models.people import check_time_zone
-from supportdesk import events
 from supportdesk.errors import Invalid
 from supportdesk.text import clean, one_line
+
+UNDO_CHOICES = (0, 5, 10, 20, 30, 60)
 
 
 @transaction.atomic
@@ -109,62 +102,6 @@ def _emails() -> list[str]:
     return list(User.objects.filter(is_active=True).order_by("email").values_list("email", flat=True)[:10])
 
 
-def audit(*, by: User | None, action: str, thing: object, before: Any = None, after: Any = None) -> AuditEntry:
-    """Keep who did what, in the open transaction."""
-    name = str(by) if by else "Supportdesk"
-    return AuditEntry.objects.create(
-        actor=by, actor_name=name[:200], action=action, thing=str(thing)[:200], before=before, after=after
-    )
-
-
-@transaction.atomic
-def save_calendar(*, spec: CalendarFile, by: User | None) -> tuple[Calendar, bool]:
-    """Make a calendar, or give one a new version. Returns it and whether anything changed.
-
-    Clocks that run by it follow only when `tickets.actions.save_calendar` calls this.
-    """
-    calendar, _ = Calendar.objects.get_or_create(slug=spec.slug, defaults={"name": spec.name})
-    calendar = Calendar.objects.select_for_update(of=("self",)).select_related("current").get(pk=calendar.pk)
-    before = calendars.spec_of(calendar) if calendar.current else None
-    if before is not None and _same(before, spec):
-        return calendar, False
-    version = CalendarVersion.objects.create(
-        calendar=calendar,
-        number=calendar.current.number + 1 if calendar.current else 1,
-        zone=spec.zone,
-        always_open=spec.hours is None,
-        country=spec.holidays.country,
-        subdivision=spec.holidays.subdivision,
-        created_by=by,
-    )
-    CalendarHours.objects.bulk_create(
-        CalendarHours(version=version, weekday=day, opens=opens, closes=closes)
-        for day, rows in (intervals(spec) or {}).items()
-        for opens, closes in rows
-    )
-    dates = [(day, HolidayKind.EXTRA) for day in spec.holidays.extra]
-    dates += [(day, HolidayKind.EXCEPT) for day in spec.holidays.open_anyway]
-    Holiday.objects.bulk_create(Holiday(version=version, date=day, kind=kind) for day, kind in dict(dates).items())
-    calendar.name, calendar.current = spec.name, version
-    calendar.save()
-    shown = spec.model_dump(mode="json", by_alias=True)
-    audit(
-        by=by,
-        action="calendar.saved",
-        thing=f"calendar {calendar.slug}",
-        before=before.model_dump(mode="json", by_alias=True) if before else None,
-        after=shown,
-    )
-    return calendar, True
-
-
-def _same(one: CalendarFile, other: CalendarFile) -> bool:
-    """Whether two files mean the same hours, holidays and name."""
-    return (one.name, one.zone, intervals(one), set(one.holidays.extra), set(one.holidays.open_anyway)) == (
-        other.name, other.zone, intervals(other), set(other.holidays.extra), set(other.holidays.open_anyway),
-    ) and (one.holidays.country, one.holidays.subdivision) == (other.holidays.country, other.holidays.subdivision)  # fmt: skip
-
-
 @transaction.atomic
 def automation() -> User:
     """The user in whose name rules and policies act: an administrator who cannot sign in and holds no token."""
@@ -173,26 +110,6 @@ def automation() -> User:
         defaults={"name": "Automation", "role": Role.ADMINISTRATOR, "is_active": False, "password": "!"},
     )
     return user
-
-
-def notify(notices: Iterable[Notification]) -> int:
-    """Tell people, each thing once a person (`key`); open pages learn of it when the transaction commits."""
-    made = Notification.objects.bulk_create(notices, ignore_conflicts=True, batch_size=1000)
-    for user_id in {notice.user_id for notice in made}:
-        events.publish(f"notifications.{user_id}", "changed")
-    return len(made)
-
-
-@transaction.atomic
-def mark_read(*, by: User) -> int:
-    """Mark all notifications of the reader as read."""
-    return Notification.objects.filter(user=by, read_at=None).update(read_at=timezone.now())
-
-
-@transaction.atomic
-def set_mails_wanted(*, by: User, wanted: bool) -> None:
-    """Say whether what requesters write on one's tickets comes by mail too, to be answered by mail."""
-    User.objects.filter(pk=by.pk).update(mails_wanted=wanted)
 
 
 def saw_home(*, by: User, absence: timedelta) -> None:
@@ -221,6 +138,3 @@ def save_own_settings(*, by: User, name: str, time_zone: str, signature: str, un
         raise Invalid(" ".join(words for said in wrong.values() for words in said), fields=wrong)
     by.save(update_fields=["name", "signature", "time_zone", "undo_seconds"])
     return by
-
-
-UNDO_CHOICES = (0, 5, 10, 20, 30, 60)

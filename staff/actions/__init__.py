@@ -1,0 +1,45 @@
+"""Every write about people, calendars, notifications and the audit."""
+
+from staff.actions.calendars import save_calendar
+from staff.actions.notices import (
+    mail_notices,
+    mark_about_read,
+    mark_read,
+    mute,
+    notify,
+    notify_test,
+    open_notice,
+    save_notice_settings,
+    unmute,
+)
+from staff.actions.people import (
+    UNDO_CHOICES,
+    add_user,
+    automation,
+    create_token,
+    load_tiers,
+    save_own_settings,
+    saw_home,
+)
+from staff.actions.records import audit
+
+__all__ = [
+    "UNDO_CHOICES",
+    "add_user",
+    "audit",
+    "automation",
+    "create_token",
+    "load_tiers",
+    "mail_notices",
+    "mark_about_read",
+    "mark_read",
+    "mute",
+    "notify",
+    "notify_test",
+    "open_notice",
+    "save_calendar",
+    "save_notice_settings",
+    "save_own_settings",
+    "saw_home",
+    "unmute",
+]

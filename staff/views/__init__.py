@@ -1,0 +1,1 @@
+"""Pages about people: what they are told, what they set for themselves, what was done."""
