@@ -4,11 +4,18 @@ from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.contrib import messages
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 
-from supportdesk.errors import signed_out
+from staff import policies
+from staff.models import User
+from supportdesk.errors import refused, signed_out
+
+_HAS_SECOND_FACTOR = "has_second_factor_of"
+_SET_UP = "Set up an authenticator app or a passkey first, on your security page: your place at this desk demands it."
 
 
 class SignInMiddleware(LoginRequiredMiddleware):
@@ -19,6 +26,35 @@ class SignInMiddleware(LoginRequiredMiddleware):
     ) -> Any:
         refused = super().process_view(request, view_func, view_args, view_kwargs)
         return signed_out(request) if refused is not None and request.headers.get("HX-Request") else refused
+
+
+class SecondFactorMiddleware:
+    """Who must have a second factor and has none may set one up, and nothing else."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view_func: Any, view_args: Any, view_kwargs: Any
+    ) -> HttpResponse | None:
+        user = request.user
+        if not isinstance(user, User) or request.path.startswith("/accounts/") or request.path == "/events/":
+            return None
+        if not policies.must_have_second_factor(user) or request.session.get(_HAS_SECOND_FACTOR) == user.pk:
+            return None
+        if policies.has_second_factor(user):
+            request.session[_HAS_SECOND_FACTOR] = user.pk
+            return None
+        if request.path.startswith("/api/"):
+            error = {"code": "second_factor_missing", "detail": _SET_UP, "attr": None}
+            return JsonResponse({"type": "client_error", "errors": [error]}, status=403)
+        if request.headers.get("HX-Request"):
+            return refused(request, 403, "A second factor is missing", _SET_UP)
+        messages.warning(request, _SET_UP)
+        return redirect("mfa_index")
 
 
 class ReaderMiddleware:

@@ -3,9 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.db.models import QuerySet
 
-from staff.models import AuditEntry, Mute, Notification, User
+from staff import policies
+from staff.models import AuditEntry, Mute, Notification, SignIn, User
 
 MOST_UNREAD = 100
 IN_PANEL = 12
@@ -72,3 +75,28 @@ def people_of_tiers() -> list[User]:
     """Active members of any tier, by name."""
     members = User.objects.filter(is_active=True, memberships__tier__isnull=False)
     return list(members.distinct().order_by("name", "pk"))
+
+
+# ------------------------------------------------------------------------------------------- accounts
+def security_of(user: User, session_key: str | None) -> dict[str, Any]:
+    """What the security page shows: devices, sessions (the reader's own first), and the newest sign-ins."""
+    devices = list(Authenticator.objects.filter(user=user).order_by("created_at"))
+    sessions = UserSession.objects.purge_and_list(user)
+    sessions.sort(key=lambda one: (one.session_key != session_key, -one.created_at.timestamp()))
+    return {
+        "app": next((one for one in devices if one.type == Authenticator.Type.TOTP), None),
+        "keys": [one for one in devices if one.type == Authenticator.Type.WEBAUTHN],
+        "codes": next((one for one in devices if one.type == Authenticator.Type.RECOVERY_CODES), None),
+        "sessions": sessions,
+        "this_session": session_key,
+        "sign_ins": list(SignIn.objects.filter(user=user)[:20]),
+        "demanded": policies.must_have_second_factor(user),
+    }
+
+
+def sign_in_before(user: User) -> tuple[SignIn | None, int]:
+    """The last sign-in before the present one, and how many tries failed in their name since."""
+    came = list(SignIn.objects.filter(user=user, succeeded=True)[:2])
+    before = came[1] if len(came) > 1 else None
+    failed = SignIn.objects.filter(user=user, succeeded=False, pk__gt=before.pk if before else 0)
+    return before, failed[:100].count()

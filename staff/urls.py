@@ -1,10 +1,11 @@
 """Notifications, one's own settings, the audit; sign in and out through allauth (signing up is closed: no pages of it)."""
 
 from allauth.account import views
+from allauth.socialaccount import views as social
 from django.contrib.auth.decorators import login_not_required
-from django.urls import include, path
+from django.urls import include, path, re_path
 
-from staff.views import notices, own
+from staff.views import notices, own, security
 
 accounts = [
     path("login/", views.login, name="account_login"),
@@ -13,8 +14,9 @@ accounts = [
     path("password/change/", views.password_change, name="account_change_password"),
     path("password/reset/", views.password_reset, name="account_reset_password"),
     path("password/reset/done/", views.password_reset_done, name="account_reset_password_done"),
-    path(
-        "password/reset/key/<slug:uidb36>-<path:key>/",
+    # The key has a dash of its own, so the first part must have none.
+    re_path(
+        r"^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
         views.password_reset_from_key,
         name="account_reset_password_from_key",
     ),
@@ -24,6 +26,14 @@ accounts = [
         name="account_reset_password_from_key_done",
     ),
     path("inactive/", login_not_required(views.account_inactive), name="account_inactive"),
+]
+accounts += [
+    path("security/", security.index, name="mfa_index"),
+    path("security/sessions/end/", security.end, name="end_sessions"),
+    path("security/", include("allauth.mfa.urls")),
+    path("", include("allauth.socialaccount.providers.openid_connect.urls")),
+    path("oidc/cancelled/", social.login_cancelled, name="socialaccount_login_cancelled"),
+    path("oidc/error/", social.login_error, name="socialaccount_login_error"),
 ]
 urlpatterns = [
     path("accounts/", include(accounts)),

@@ -102,6 +102,11 @@ class DomainErrorMiddleware:
         return None
 
 
+def refused(request: HttpRequest, status: int, title: str, words: str) -> HttpResponse:
+    """A refusal of a middleware, as a page or a toast."""
+    return _respond(request, None, status, title, words)
+
+
 def signed_out(request: HttpRequest) -> HttpResponse:
     """For htmx: the session is over, the text in the form is still there."""
     words = "Sign in again in another tab, then send this once more. What you wrote is still here."

@@ -63,6 +63,24 @@ def one_line(text: str, *, most: int = 200) -> str:
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
+_BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iOS"),
+    ("iPad", "iOS"),
+    ("Windows", "Windows"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)
+
+
+def browser_of(agent: str) -> str:
+    """A browser in words: `Firefox on Linux`."""
+    name = next((words for mark, words in _BROWSERS if mark in agent), "an unknown program")
+    system = next((words for mark, words in _SYSTEMS if mark in agent), "")
+    return f"{name} on {system}" if system else name
+
+
 KEY_MAP = (
     (("Ctrl", "K"), "search or run anything"),
     (("J", "K"), "next and previous row, message or step"),

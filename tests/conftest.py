@@ -10,6 +10,7 @@ import pytest
 from django.core.cache import cache
 from django.test import Client
 
+from staff.models import forget_settings
 from supportdesk import guide
 from tests import factories
 
@@ -47,6 +48,11 @@ def _no_doorbell(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
         for module in ("supportdesk.doorbell", "runbooks.engine.reaper", "runbooks.fleet"):
             monkeypatch.setattr(f"{module}.ring", lambda *args, **kwargs: True)
         monkeypatch.setattr("supportdesk.doorbell.ring_once", lambda *args, **kwargs: None)
+
+
+@pytest.fixture(autouse=True)
+def _settings_as_they_are() -> None:
+    forget_settings()
 
 
 @pytest.fixture

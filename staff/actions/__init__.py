@@ -1,5 +1,13 @@
 """Every write about people, calendars, notifications and the audit."""
 
+from staff.actions.accounts import (
+    close_checklist,
+    end_session,
+    end_sessions,
+    note_sign_in,
+    require_second_factor,
+    take_second_factor,
+)
 from staff.actions.calendars import save_calendar
 from staff.actions.notices import (
     mail_notices,
@@ -28,18 +36,24 @@ __all__ = [
     "add_user",
     "audit",
     "automation",
+    "close_checklist",
     "create_token",
+    "end_session",
+    "end_sessions",
     "load_tiers",
     "mail_notices",
     "mark_about_read",
     "mark_read",
     "mute",
+    "note_sign_in",
     "notify",
     "notify_test",
     "open_notice",
+    "require_second_factor",
     "save_calendar",
     "save_notice_settings",
     "save_own_settings",
     "saw_home",
+    "take_second_factor",
     "unmute",
 ]

@@ -1,6 +1,7 @@
 """The tables of people, calendars and records, by noun."""
 
 from staff.models.calendars import Calendar, CalendarHours, CalendarVersion, Holiday, HolidayKind
+from staff.models.desk import DeskSettings, Place, SignIn, forget_settings
 from staff.models.people import (
     AUTOMATION,
     ApiToken,
@@ -25,6 +26,7 @@ __all__ = [
     "CalendarHours",
     "CalendarVersion",
     "Contact",
+    "DeskSettings",
     "Holiday",
     "HolidayKind",
     "Mailing",
@@ -33,13 +35,16 @@ __all__ = [
     "Mute",
     "NoticeChoice",
     "Notification",
+    "Place",
     "Role",
+    "SignIn",
     "Standing",
     "Team",
     "Tier",
     "TokenScope",
     "User",
     "check_time_zone",
+    "forget_settings",
     "place_of",
     "thing_at",
 ]

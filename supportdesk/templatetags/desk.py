@@ -11,11 +11,12 @@ from django.utils import timezone
 from django.utils.html import escape, format_html, linebreaks, urlize
 from django.utils.safestring import SafeString, mark_safe
 
-from supportdesk.text import markdown, prose, sanitise
+from supportdesk.text import browser_of, markdown, prose, sanitise
 
 register = template.Library()
 register.filter("markdown", markdown)
 register.filter("prose", prose)
+register.filter("browser", browser_of)
 
 # Search puts these private-use characters around what it found; see `marked`.
 MARK_START, MARK_END = "\ue000", "\ue001"

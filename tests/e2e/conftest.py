@@ -161,7 +161,8 @@ def sign_in(desk: Desk, playwright_chromium: Browser) -> Iterator[Any]:
     contexts, errors = [], []
 
     def make(who: str, **options: Any) -> Page:
-        context = playwright_chromium.new_context(viewport={"width": 1440, "height": 900}, base_url=desk.url, **options)
+        options = {"viewport": {"width": 1440, "height": 900}, "base_url": desk.url} | options
+        context = playwright_chromium.new_context(**options)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
@@ -169,7 +170,7 @@ def sign_in(desk: Desk, playwright_chromium: Browser) -> Iterator[Any]:
         page.goto("/")
         page.get_by_label("Email").fill(f"{who}@example.com")
         page.get_by_label("Password").fill("supportdesk-demo")
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
         page.wait_for_url("**/home/")
         page.goto("/tickets/")
         page.desk_errors = errors  # type: ignore[attr-defined]
