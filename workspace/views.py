@@ -8,6 +8,7 @@ from staff import actions as staff
 from staff.requests import DeskRequest
 from workspace.queries import home as homes
 from workspace.queries import palette as palettes
+from workspace.queries.settings import checklist
 
 
 @require_GET
@@ -15,7 +16,11 @@ def home(request: DeskRequest) -> HttpResponse:
     """What waits for the reader; htmx gets its parts alone."""
     staff.saw_home(by=request.user, absence=homes.ABSENCE)
     found = homes.home(request.user)
-    return render(request, "workspace/_home.html" if request.htmx else "workspace/home.html", {"home": found})
+    return render(
+        request,
+        "workspace/_home.html" if request.htmx else "workspace/home.html",
+        {"home": found, "checklist": checklist(request.user)},
+    )
 
 
 @require_GET

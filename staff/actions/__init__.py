@@ -1,6 +1,7 @@
 """Every write about people, calendars, notifications and the audit."""
 
 from staff.actions.accounts import (
+    await_test_mail,
     close_checklist,
     end_session,
     end_sessions,
@@ -9,6 +10,7 @@ from staff.actions.accounts import (
     take_second_factor,
 )
 from staff.actions.calendars import save_calendar
+from staff.actions.directory import invite_again, save_contact, save_person, save_team, save_tier
 from staff.actions.notices import (
     mail_notices,
     mark_about_read,
@@ -36,10 +38,12 @@ __all__ = [
     "add_user",
     "audit",
     "automation",
+    "await_test_mail",
     "close_checklist",
     "create_token",
     "end_session",
     "end_sessions",
+    "invite_again",
     "load_tiers",
     "mail_notices",
     "mark_about_read",
@@ -51,8 +55,12 @@ __all__ = [
     "open_notice",
     "require_second_factor",
     "save_calendar",
+    "save_contact",
     "save_notice_settings",
     "save_own_settings",
+    "save_person",
+    "save_team",
+    "save_tier",
     "saw_home",
     "take_second_factor",
     "unmute",

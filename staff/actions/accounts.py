@@ -72,6 +72,13 @@ def require_second_factor(*, by: User, of: Iterable[str]) -> DeskSettings:
 
 
 @transaction.atomic
+def await_test_mail(*, by: User, rfc_id: str) -> DeskSettings:
+    """Remember the test mail that is on its way to becoming a ticket."""
+    policies.check_is_administrator(by)
+    return _save(by, "test_mail_id", rfc_id)
+
+
+@transaction.atomic
 def close_checklist(*, by: User, closed: bool = True) -> DeskSettings:
     """Put the checklist of the first hour away, or show it again."""
     policies.check_is_administrator(by)

@@ -33,16 +33,16 @@ UNDO_CHOICES = (0, 5, 10, 20, 30, 60)
 def load_tiers(
     *, tiers: Sequence[dict[str, Any]], contacts: Sequence[dict[str, Any]], teams: Sequence[dict[str, Any]]
 ) -> None:
-    """Write the guide's tiers, contacts and teams; rows already there are brought up to date."""
+    """Add the guide's tiers, contacts and teams; rows already there stay as administrators have them."""
     by_role = {}
     for row in contacts:
         calendar = Calendar.objects.filter(slug=row["calendar"]).first() if row.get("calendar") else None
-        by_role[row["role"]], _ = Contact.objects.update_or_create(
+        by_role[row["role"]], _ = Contact.objects.get_or_create(
             role=row["role"], defaults={**row, "calendar": calendar}
         )
     for row in tiers:
         low, high = row["response_minutes"]
-        Tier.objects.update_or_create(
+        Tier.objects.get_or_create(
             level=row["level"],
             defaults={
                 "name": row["name"],
@@ -55,7 +55,7 @@ def load_tiers(
             },
         )
     for row in teams:
-        Team.objects.update_or_create(slug=row["slug"], defaults={"name": row["name"]})
+        Team.objects.get_or_create(slug=row["slug"], defaults={"name": row["name"]})
 
 
 @transaction.atomic

@@ -30,6 +30,8 @@ class DeskSettings(models.Model):
     second_factor_of = ArrayField(models.CharField(max_length=20, choices=Place.choices), default=list, blank=True)
     # When an administrator put the checklist of the first hour away.
     checklist_closed_at = models.DateTimeField(null=True, blank=True)
+    # The Message-ID of the newest test mail that the checklist waits for.
+    test_mail_id = models.CharField(max_length=200, blank=True, default="", db_default="")
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(id=1), name="desk_settings_one_row")]

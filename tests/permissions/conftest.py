@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from runbooks import actions as run_actions
 from runbooks.models import Execution, RunState
-from staff.models import User
+from staff.models import Contact, Team, User
 from tests.factories import UserFactory, agent, lead, ticket
 from tests.runbooks.make import runbook, shell
 from tickets import actions
@@ -146,6 +146,8 @@ def things(people, files) -> dict[str, int]:
         "sent": _sent(made).pk,
         "view": SavedView.objects.create(name="All", query="is:open").pk,
         **_written(made, people["tier2"]),
+        "contact": Contact.objects.all()[0].pk,
+        "team": Team.objects.all()[0].pk,
         "notice": people["tier2"].notifications.create(kind="test", text="x", reason="x", key="x").pk,
         "mail_rule": MailRule.objects.create(name="x", conditions=[], spam=True).pk,
     }

@@ -52,7 +52,7 @@ from tickets.actions.properties import (
 from tickets.actions.recurrences import delete_recurrence, save_recurrence, sweep_recurrences
 from tickets.actions.rules import delete_rule, load_rules, save_rule, sweep_rules, switch_rule
 from tickets.actions.runs import record_run_finished, record_run_started
-from tickets.actions.setup import load_categories, load_mailboxes, save_category
+from tickets.actions.setup import load_categories, load_mailboxes, save_category, save_tier
 from tickets.actions.sweeps import sweep_sla
 
 __all__ = [
@@ -100,6 +100,7 @@ __all__ = [
     "save_recurrence",
     "save_retention",
     "save_rule",
+    "save_tier",
     "set_away",
     "set_category",
     "set_cc",

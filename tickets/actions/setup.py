@@ -1,4 +1,4 @@
-"""The guide's categories and mailboxes."""
+"""The guide's categories and mailboxes, and what administrators make of them; loading again leaves their edits."""
 
 import re
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ from tickets.sla import rules
 @transaction.atomic
 def load_categories(*, categories: Sequence[dict[str, Any]]) -> None:
     for position, row in enumerate(categories):
-        Category.objects.update_or_create(slug=row["slug"], defaults={"name": row["name"], "position": position})
+        Category.objects.get_or_create(slug=row["slug"], defaults={"name": row["name"], "position": position})
 
 
 @transaction.atomic
 def load_mailboxes(*, mailboxes: Sequence[dict[str, Any]]) -> None:
     tiers = {tier.level: tier for tier in Tier.objects.all()}
     for row in mailboxes:
-        Mailbox.objects.update_or_create(
+        Mailbox.objects.get_or_create(
             name=row["name"],
             defaults={
                 "address": row["address"],
@@ -34,6 +34,14 @@ def load_mailboxes(*, mailboxes: Sequence[dict[str, Any]]) -> None:
                 "priority": row["priority"],
             },
         )
+
+
+@transaction.atomic
+def save_tier(*, by: User, **tier: Any) -> Tier:
+    """Change a tier (`staff.actions.save_tier`), and have every process read the tiers anew."""
+    saved = staff.save_tier(by=by, **tier)
+    rules.bump()
+    return saved
 
 
 @transaction.atomic

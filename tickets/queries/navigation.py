@@ -57,14 +57,7 @@ def _section(request: HttpRequest) -> tuple[str, int | None]:
     url = urlsplit((htmx.current_url_abs_path if htmx else "") or request.get_full_path())
     top, _, rest = url.path.strip("/").partition("/")
     if top == "settings":
-        part = rest.partition("/")[0]
-        return {
-            "recurring": "rules",
-            "tickets": "directory",
-            "categories": "directory",
-            "fields": "directory",
-            "retention": "directory",
-        }.get(part, part), None
+        return "mail" if rest.startswith("mail/") else "settings", None
     if top != "tickets":
         return top, None
     asked = parse_qs(url.query)

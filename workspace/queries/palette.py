@@ -16,6 +16,7 @@ from tickets import policies
 from tickets.models import Requester, SavedView, Ticket
 from tickets.queries import requesters_for
 from workspace import fuzzy
+from workspace.queries.settings import sections
 
 MOST_OF_A_KIND = 6
 NEWEST = 200  # tickets whose subjects are compared letter by letter
@@ -54,17 +55,14 @@ def places(user: User) -> Iterator[Choice]:
         ("Knowledge base", "knowledge:search", "book"), ("Runbooks", "runbooks:index", "terminal"), ("Runs and approvals", "runbooks:approvals", "check"),
         ("Runs", "runbooks:runs", "terminal"), ("Schedules", "runbooks:calendar", "clock"), ("Targets", "runbooks:targets", "bolt"),
         ("Requesters", "tickets:requesters", "mail"), ("Organisations", "tickets:organizations", "user"), ("Team", "tickets:team", "user"),
-        ("Reports", "workspace:reports", "chart"), ("Approvals", "tickets:approvals", "resolve"), ("Notifications", "notifications", "alert"), ("Macros", "tickets:macros", "bolt"),
-        ("Views", "tickets:views", "filter"), ("My settings", "me", "user"), ("Change my password", "account_change_password", "key"), ("Sign out", "account_logout", "right"),
+        ("Reports", "workspace:reports", "chart"), ("Approvals", "tickets:approvals", "resolve"), ("Notifications", "notifications", "bell"), ("Macros", "tickets:macros", "bolt"),
+        ("Views", "tickets:views", "filter"), ("My settings", "me", "user"), ("What I am told", "notice_settings", "bell"), ("My security", "mfa_index", "key"), ("Change my password", "account_change_password", "key"), ("Sign out", "account_logout", "right"),
     ):  # fmt: skip
         yield Choice(title, reverse(name), icon)
     if can_see_settings(user):
-        for title, name in (
-            ("Promises and calendars", "tickets:promises"), ("Rules", "tickets:rules"), ("Recurring tickets", "tickets:recurring"),
-            ("Mail: mailboxes", "tickets:mailboxes"), ("Mail: templates", "tickets:mail_templates"), ("Mail: rules", "tickets:mail_rules"),
-            ("Categories and fields", "tickets:directory"), ("Audit", "audit"),
-        ):  # fmt: skip
-            yield Choice(title, reverse(name), "edit", "Settings")
+        yield Choice("Settings", reverse("workspace:settings"), "edit")
+        for section in sections():
+            yield Choice(section.title, section.url, section.icon, "Settings")
 
 
 def palette(user: User, text: str) -> list[Group]:
