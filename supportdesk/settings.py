@@ -474,6 +474,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 30.0,
         "options": {"expires": 60},
     },
+    "Reports that are due by mail, and figures that grew old": {
+        "task": "workspace.sweep_reports",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "Closed tickets that no retention policy keeps": {
         "task": "tickets.sweep_retention",
         "schedule": 600.0,

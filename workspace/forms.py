@@ -6,7 +6,10 @@ from zoneinfo import available_timezones
 from django import forms
 
 from staff.models import Calendar, Contact, MembershipRole, Place, Role, Team, Tier, User
+from staff.requests import DeskRequest
 from supportdesk.errors import Invalid
+from workspace import reports
+from workspace.models import Every, KeptReport
 
 NO_TIER = ""
 
@@ -134,3 +137,55 @@ class AccountsForm(forms.Form):
     second_factor_of = forms.MultipleChoiceField(
         choices=Place.choices, required=False, widget=forms.CheckboxSelectMultiple, label="Must have a second factor or a passkey"
     )  # fmt: skip
+
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+class KeptForm(forms.Form):
+    """A report under a name: what it counts, who gets it, and when."""
+
+    name = forms.CharField(max_length=80)
+    report = forms.ChoiceField(choices=[(one.key, one.title) for one in reports.REPORTS.values()])
+    period = forms.ChoiceField(
+        choices=list(reports.PRESETS.items()), help_text="It goes along with the day on which it is counted."
+    )
+    query = forms.CharField(
+        max_length=500,
+        required=False,
+        label="Only tickets that match",
+        help_text="As in the search box: tier:2 tag:vip",
+    )
+    zone = forms.CharField(max_length=64, label="Time zone")
+    every = forms.ChoiceField(choices=Every.choices, label="Mailed")
+    weekday = forms.TypedChoiceField(coerce=int, choices=list(enumerate(WEEKDAYS)), label="On (where it is every week)")
+    at = forms.TimeField(label="At", widget=forms.TimeInput(attrs={"type": "time"}))
+    readers = forms.ModelMultipleChoiceField(
+        User.objects.filter(is_active=True).exclude(role=Role.INTEGRATION).order_by("name", "pk"), required=False,
+        widget=forms.CheckboxSelectMultiple, label="To",
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        style(self)
+
+    def wanted(self) -> dict[str, Any]:
+        """The arguments of `workspace.actions.kept.save`."""
+        return {**self.cleaned_data, "readers": list(self.cleaned_data["readers"])}
+
+
+def of_kept(kept: KeptReport) -> dict[str, Any]:
+    names = ("name", "report", "period", "query", "zone", "every", "weekday", "at")
+    return {name: getattr(kept, name) for name in names} | {
+        "readers": list(kept.readers.values_list("user", flat=True))
+    }
+
+
+def new_kept(request: DeskRequest) -> dict[str, Any]:
+    """What a report's page was showing, for its own reader."""
+    given = request.GET
+    period = given.get("period") or "30d"
+    return {
+        "report": given.get("report", ""), "period": period, "query": given.get("q", ""), "zone": given.get("zone") or request.user.time_zone,
+        "every": Every.NEVER, "weekday": 0, "at": "08:00", "readers": [request.user.pk],
+    }  # fmt: skip

@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from workspace import views, views_reports, views_settings
+from workspace import views, views_kept, views_reports, views_settings
 
 app_name = "workspace"
 urlpatterns = [
@@ -25,6 +25,10 @@ urlpatterns = [
     path("settings/first-hour/test-mail/", views_settings.test_mail, name="test_mail"),
     path("settings/first-hour/close/", views_settings.close_checklist, name="close_checklist"),
     path("reports/", views_reports.index, name="reports"),
+    path("reports/kept/new/", views_kept.edit, name="keep_report"),
+    path("reports/kept/<int:pk>/", views_kept.edit, name="kept_report"),
+    path("reports/kept/<int:pk>/delete/", views_kept.delete, name="delete_report"),
+    path("reports/kept/<int:pk>/send/", views_kept.send, name="send_report"),
     path("reports/<slug:key>/", views_reports.report, name="report"),
     path("reports/<slug:key>/tickets/", views_reports.behind, name="behind"),
     path("reports/<slug:key>/export.csv", views_reports.as_csv, name="report_csv"),

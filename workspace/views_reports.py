@@ -11,7 +11,9 @@ from django.views.decorators.http import require_GET
 from staff.requests import DeskRequest
 from tickets.queries import with_rows
 from tickets.queries.queue import CappedPaginator
-from workspace import charts, reports
+from workspace import charts, counting, reports
+from workspace.actions.kept import plain
+from workspace.models import KeptReport
 
 
 def _scope(request: DeskRequest) -> reports.Scope:
@@ -30,19 +32,26 @@ def _context(request: DeskRequest, scope: reports.Scope) -> dict[str, Any]:
 @require_GET
 def index(request: DeskRequest) -> HttpResponse:
     """Every report at a glance; each comes by itself."""
-    return render(request, "workspace/reports.html", _context(request, _scope(request)))
+    kept = KeptReport.objects.filter(owner=request.user).prefetch_related("readers__user")
+    return render(request, "workspace/reports.html", _context(request, _scope(request)) | {"kept": kept})
 
 
 @require_GET
 def report(request: DeskRequest, key: str) -> HttpResponse:
     """One report with its chart and table, compared with the period before; htmx gets the chart alone."""
     scope, found = _scope(request), reports.report(key)
-    table = found.find(scope)
-    context = _context(request, scope) | {"report": found, "table": table, "chart": _drawn(table)}
+    counted = counting.find(key, scope)
+    table = counted.table
+    context = _context(request, scope) | {"report": found, "counted": counted, "table": table}
+    context["chart"] = _drawn(table) if table else None
     if request.htmx:
         return render(request, "workspace/_report.html", context)
-    before = found.find(scope.before)
-    return render(request, "workspace/report.html", context | {"before": before, "change": _change(table, before)})
+    before = counting.find(key, scope.before).table
+    context["change"] = _change(table, before) if table and before else ""
+    response = render(request, "workspace/report.html", context)
+    if table is None:
+        response["Refresh"] = "2"
+    return response
 
 
 def _drawn(table: reports.Table) -> Any:
@@ -88,13 +97,8 @@ class _Echo:
 
 def _csv(name: str, lines: Iterable[Iterable[Any]]) -> StreamingHttpResponse:
     writer = csv.writer(_Echo())
-    stream = (writer.writerow([_plain(cell) for cell in line]) for line in lines)
+    stream = (writer.writerow([plain(cell) for cell in line]) for line in lines)
     return StreamingHttpResponse(stream, content_type="text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{name}.csv"'})  # fmt: skip
-
-
-def _plain(cell: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" else cell
 
 
 @require_GET

@@ -19,7 +19,8 @@ from staff.requests import DeskRequest
 from supportdesk.errors import Invalid, NotFound
 from tickets import actions as tickets
 from tickets.models import OPEN_STATUSES, Ticket
-from workspace import actions, forms
+from workspace import forms
+from workspace.actions import first_hour
 from workspace.queries import settings as found
 
 
@@ -168,7 +169,7 @@ def accounts(request: DeskRequest) -> HttpResponse:
 def test_mail(request: DeskRequest) -> HttpResponse:
     """Send the mail that is to become a ticket."""
     pk = request.POST.get("mailbox", "")
-    actions.send_test_mail(by=request.user, mailbox_id=int(pk) if pk.isdecimal() and len(pk) < 19 else 0)
+    first_hour.send_test_mail(by=request.user, mailbox_id=int(pk) if pk.isdecimal() and len(pk) < 19 else 0)
     messages.success(request, "Sent. It becomes a ticket within seconds.")
     return redirect("workspace:home")
 

@@ -10,7 +10,7 @@ from staff.actions.accounts import (
     take_second_factor,
 )
 from staff.actions.calendars import save_calendar
-from staff.actions.directory import invite_again, save_contact, save_person, save_team, save_tier
+from staff.actions.directory import invite_again, refuse, save_contact, save_person, save_team, save_tier
 from staff.actions.notices import (
     mail_notices,
     mark_about_read,
@@ -53,6 +53,7 @@ __all__ = [
     "notify",
     "notify_test",
     "open_notice",
+    "refuse",
     "require_second_factor",
     "save_calendar",
     "save_contact",

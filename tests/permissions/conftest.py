@@ -1,7 +1,7 @@
 """People of every role, and one of each thing that they may ask for."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Any
 
 import pytest
@@ -36,6 +36,7 @@ from tickets.models import (
     TicketLink,
 )
 from tickets.sla import rules
+from workspace.models import KeptReport
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +147,9 @@ def things(people, files) -> dict[str, int]:
         "sent": _sent(made).pk,
         "view": SavedView.objects.create(name="All", query="is:open").pk,
         **_written(made, people["tier2"]),
+        "kept": KeptReport.objects.create(
+            owner=people["tier2"], name="x", report="load", period="30d", zone="UTC", at=time(8)
+        ).pk,
         "contact": Contact.objects.all()[0].pk,
         "team": Team.objects.all()[0].pk,
         "notice": people["tier2"].notifications.create(kind="test", text="x", reason="x", key="x").pk,

@@ -1,0 +1,1 @@
+"""Every write of pages that show several apps."""

@@ -1,0 +1,115 @@
+"""Reports that answer at once: found live where that is quick, else as counted ahead by a worker, with how old it is.
+
+What takes longer than a reader should wait is counted in the background, kept for the reader who asked, and counted
+anew every ten minutes for as long as somebody asks. Sums of hidden tickets never leave: each reader has their own.
+"""
+
+import time
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import OperationalError, connection, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from supportdesk import doorbell
+from supportdesk.errors import DeskError
+from workspace import reports
+from workspace.models import CountedReport
+
+PATIENCE_MS = 300  # a statement that takes longer is left to a worker
+FRESH = timedelta(minutes=10)
+WANTED_FOR = timedelta(days=2)  # after the last question
+KEEP = timedelta(days=14)
+CLAIM = timedelta(minutes=6)
+LONGEST_MS = 300_000
+SWEEP_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """A table and when it was counted; no table while it is being counted for the first time."""
+
+    table: reports.Table | None
+    counted_at: datetime | None
+    live: bool
+    problem: str = ""
+
+
+def find(key: str, scope: reports.Scope) -> Found:
+    """A report for a reader, within some 300 ms whatever it costs. Raises `QueryError` for a query that cannot be read."""
+    row = CountedReport.objects.filter(user=scope.user, asked=_asked(key, scope)).first()
+    now = timezone.now()
+    if row is None or (row.counted_at is not None and row.counted_at < now - FRESH and row.took_ms < PATIENCE_MS):
+        try:
+            table = _live(key, scope)
+        except OperationalError:
+            row, _ = CountedReport.objects.get_or_create(user=scope.user, asked=_asked(key, scope))
+        else:
+            CountedReport.objects.filter(user=scope.user, asked=_asked(key, scope)).delete()
+            return Found(table, now, live=True)
+    CountedReport.objects.filter(pk=row.pk).update(asked_at=now)
+    if row.counted_at is None or row.counted_at < now - FRESH:
+        transaction.on_commit(lambda: doorbell.ring("workspace.count_report", row.pk))
+    return Found(_read(row.found) if row.found else None, row.counted_at, live=False, problem=row.problem)
+
+
+def _asked(key: str, scope: reports.Scope) -> str:
+    return f"{key}|{scope.first_day}|{scope.last_day}|{scope.zone.key}|{scope.query}"
+
+
+def _live(key: str, scope: reports.Scope) -> reports.Table:
+    """Found now, each statement within the patience. Raises `OperationalError` beyond it."""
+    with transaction.atomic():
+        _limit(PATIENCE_MS)
+        table = reports.report(key).find(scope)
+        _limit(0)
+    return table
+
+
+def _limit(milliseconds: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
+
+
+def count(pk: int) -> bool:
+    """Count one that takes long, however long, unless another worker just does. Returns whether this one did."""
+    now = timezone.now()
+    free = CountedReport.objects.filter(pk=pk).filter(Q(claimed_at=None) | Q(claimed_at__lt=now - CLAIM))
+    if not free.update(claimed_at=now):
+        return False
+    row = CountedReport.objects.select_related("user").get(pk=pk)
+    begun = time.monotonic()
+    try:
+        with transaction.atomic():
+            _limit(LONGEST_MS)
+            key, scope = _scope(row)
+            table, problem = reports.report(key).find(scope), ""
+        found: dict[str, Any] | None = asdict(table)
+    except (DeskError, OperationalError) as error:
+        found, problem = row.found, str(error)[:300]
+    took = round(1000 * (time.monotonic() - begun))
+    CountedReport.objects.filter(pk=pk).update(
+        found=found, problem=problem, counted_at=timezone.now(), took_ms=max(took, PATIENCE_MS), claimed_at=None
+    )
+    return True
+
+
+def _scope(row: CountedReport) -> tuple[str, reports.Scope]:
+    key, first, last, zone, query = row.asked.split("|", 4)
+    return key, reports.Scope.read(row.user, {"from": first, "to": last, "zone": zone, "q": query})
+
+
+def sweep() -> int:
+    """Count anew what somebody asked for of late and has grown old, and let go what nobody asks for. Returns how many were counted."""
+    now = timezone.now()
+    CountedReport.objects.filter(asked_at__lt=now - KEEP).delete()
+    old = CountedReport.objects.filter(asked_at__gte=now - WANTED_FOR, user__is_active=True)
+    old = old.filter(Q(counted_at=None) | Q(counted_at__lt=now - FRESH)).order_by(F("counted_at").asc(nulls_first=True))
+    until = time.monotonic() + SWEEP_SECONDS
+    return sum(count(pk) for pk in list(old.values_list("pk", flat=True)[:200]) if time.monotonic() < until)
+
+
+def _read(found: dict[str, Any]) -> reports.Table:
+    return reports.Table(**{**found, "rows": [reports.Row(**row) for row in found["rows"]]})
