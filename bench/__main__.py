@@ -159,6 +159,13 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("--tickets", type=int, default=1_000_000, help="0 measures what is there")
     figures.add_argument("--rounds", type=int, default=10)
     figures.add_argument("--counted", type=int, default=10_000, help="random tickets that are counted one by one")
+    live = commands.add_parser("live", help="open browsers on one web process: events, memory, a restart")
+    live.add_argument("--browsers", type=int, default=500)
+    live.add_argument("--rounds", type=int, default=10)
+    screens = commands.add_parser("screens", help="pictures of every page of a running demo desk, into docs/screens")
+    screens.add_argument("--url", default="http://127.0.0.1:8000")
+    screens.add_argument("--only", default="", help="pages whose address holds this")
+    screens.add_argument("--folder", type=Path, help="instead of docs/screens")
     fuzz = commands.add_parser("mailfuzz", help="mutated messages through the parser and into the database")
     fuzz.add_argument("--cases", type=int, default=20_000)
     fuzz.add_argument("--seed", type=int, default=1)
@@ -236,6 +243,12 @@ def _reports(options: argparse.Namespace, started: Started) -> int:
     return _judged(reports.compare(options.counted, seed=1)) if options.counted else 0
 
 
+def _live(options: argparse.Namespace, started: Started) -> int:
+    from bench.live import measure
+
+    return _judged(measure(count=options.browsers, rounds=options.rounds))
+
+
 def _judged(problems: list[str]) -> int:
     print("\n".join(problems) or "no problem was found")
     return 1 if problems else 0
@@ -246,7 +259,13 @@ def main() -> int:
     commands: dict[str, Callable[[argparse.Namespace, Started], Any]] = {
         "load": lambda given, _: _load(given.tickets), "pages": lambda given, _: _pages([int(size) for size in given.sizes.split(",")], given.rounds),
         "sla": _sla, "api": _api, "runs": _runs, "torture": _torture, "mail": _mail, "mailtorture": _mailtorture, "mailfuzz": _mailfuzz, "reports": _reports,
+        "live": _live,
     }  # fmt: skip
+    if options.command == "screens":  # the desk runs elsewhere
+        from bench.screens import FOLDER, take
+
+        print(f"{take(options.url, options.folder or FOLDER, options.only)} pictures")
+        return 0
     with database(options.data) as started:
         _django(options.data)
         return commands[options.command](options, started) or 0

@@ -299,7 +299,7 @@ STATIC_URL, STATIC_ROOT, STATICFILES_DIRS = "/static/", DATA / "static", [ROOT /
 MEDIA_ROOT = DATA / "files"
 STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "supportdesk.statics.DeskStaticFilesStorage"},
 }
 # Attachments in S3, or in a server that speaks its API; served through the desk, which looks who may see them.
 S3_BUCKET = _read(env.str, "DESK_S3_BUCKET", "")

@@ -8,7 +8,9 @@ const me = crypto.randomUUID();
 let source = null;
 let leading = false;
 let heard = 0; // when something last came, from the stream or from the leader
-let wait = 1000;
+// After a restart all browsers of the desk are there at once: each chooses a moment of its own in this many milliseconds.
+const SPREAD = 4000;
+let wait = SPREAD;
 
 const pageTopics = () =>
   [...document.querySelectorAll("[data-topics]")].flatMap((element) => element.dataset.topics.split(" "));
@@ -51,7 +53,7 @@ function open() {
   const after = topics.filter((t) => seen.has(t)).map((t) => `${t}:${seen.get(t)}`).join(",");
   source = new EventSource(`/events/?topics=${encodeURIComponent(topics)}&after=${encodeURIComponent(after)}`);
   source.onmessage = (message) => {
-    wait = 1000;
+    wait = SPREAD;
     const event = JSON.parse(message.data);
     channel?.postMessage({ event });
     deliver(event);
@@ -59,7 +61,7 @@ function open() {
   source.onerror = () => {
     source.close();
     live("Reconnecting …", false);
-    setTimeout(open, wait + Math.random() * 500);
+    setTimeout(open, 500 + Math.random() * wait);
     wait = Math.min(wait * 2, 15000);
   };
 }

@@ -6,11 +6,13 @@ from functools import lru_cache
 from typing import Any
 
 from django import template
+from django.core.files.storage import storages
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import escape, format_html, linebreaks, urlize
+from django.utils.html import escape, format_html, format_html_join, linebreaks, urlize
 from django.utils.safestring import SafeString, mark_safe
 
+from supportdesk.statics import BUNDLE, SHEETS, DeskStaticFilesStorage
 from supportdesk.text import browser_of, markdown, prose, sanitise
 
 register = template.Library()
@@ -29,6 +31,15 @@ def icon(name: str, size: str = "") -> SafeString:
     return format_html(
         '<svg class="icon {}" aria-hidden="true"><use href="{}#i-{}"/></svg>', size, static("icons.svg"), name
     )
+
+
+@register.simple_tag
+@lru_cache(maxsize=1)
+def stylesheets() -> SafeString:
+    """The links of a page to its styles: the one sheet where files were collected, else each."""
+    bundled = isinstance(storages["staticfiles"], DeskStaticFilesStorage)
+    names = [BUNDLE] if bundled else [f"css/{sheet}.css" for sheet in SHEETS]
+    return format_html_join("\n", '<link rel="stylesheet" href="{}">', ((static(name),) for name in names))
 
 
 @register.filter

@@ -9,6 +9,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from bench.screens import PAGES
+
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
 MAIL = b"""From: Sofia Marin <sofia@nova-beauty.example>
 To: tech@example.com
@@ -308,20 +310,6 @@ def test_a_call_is_written_down_beside_the_earlier_tickets(desk, sign_in):
     page.get_by_role("button", name="Keep it").click()
     page.wait_for_url(f"**/tickets/{number}/")
     expect(page.locator("#timeline")).to_contain_text("wrote this down from a phone contact of")
-
-
-PAGES = [
-    "/runbooks/", "/runbooks/new/", "/runbooks/kill-idle-connections/", "/runbooks/kill-idle-connections/versions/",
-    "/runs/", "/runs/approvals/", "/runs/fleet/", "/targets/", "/targets/cod-dashboard/", "/targets/new/",
-    "/thresholds/", "/schedules/", "/schedules/new/?runbook=morning-health-check", "/schedules/calendar/",
-    "/schedules/calendar/?view=month",
-    "/tickets/", "/tickets/?view=all", "/tickets/?q=qqqq", "/tickets/1001/", "/tickets/new/", "/settings/promises/", "/settings/promises/policies/1/", "/settings/calendars/business-hours/", "/notifications/", "/audit/", "/tickets/?q=is:nonsense", "/knowledge/", "/knowledge/?q=connection", "/knowledge/?q=qqqqzzzz", "/knowledge/database-connection-pool-exhausted/",
-    "/team/", "/approvals/", "/requesters/", "/requesters/1/", "/requesters/1/erase/", "/organizations/", "/organizations/new/", "/settings/tickets/",
-    "/settings/fields/new/", "/settings/retention/new/", "/settings/rules/", "/settings/rules/1/", "/settings/recurring/", "/settings/recurring/new/",
-    "/home/", "/palette/?q=con", "/reports/", "/reports/backlog/", "/reports/attainment/", "/reports/channels/tickets/?row=email", "/macros/", "/macros/new/",
-    "/views/", "/views/new/?view=mine&q=printer", "/me/", "/tickets/?group=priority",
-    "/tickets/intake/?requester_email=sofia@nova-beauty.example", "/tickets/bulk/?numbers=1001,1002", "/mail/outgoing/", "/tickets/999999/", "/accounts/logout/", "/accounts/password/change/",
-]  # fmt: skip
 
 
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])
