@@ -46,14 +46,25 @@ class NotFound(DeskError):
 
 
 class Conflict(DeskError):
-    """Someone else was first; `changes` says in words what they did."""
+    """Someone else was first; `changes` says in words what they did.
+
+    `compare` takes what was posted and gives (property, as wanted, as it is now); with `version` it can be sent anew.
+    """
 
     status, code, title = 409, "conflict", "Somebody changed this meanwhile"
 
-    def __init__(self, message: str, *, changes: Sequence[str] = (), version: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        changes: Sequence[str] = (),
+        version: int | None = None,
+        compare: "Callable[[Mapping[str, str]], list[tuple[str, str, str]]] | None" = None,
+    ) -> None:
         super().__init__(message)
         self.changes = list(changes)
         self.version = version
+        self.compare = compare
 
 
 class InvalidTransition(DeskError):
@@ -74,6 +85,9 @@ def _respond(request: HttpRequest, error: Any, status: int, title: str, message:
         if value.strip() and not name.startswith(_SECRET_FIELDS) and len(value) > 12
     ]
     context = {"error": error, "status": status, "title": title, "message": message, "written": written}
+    if isinstance(error, Conflict) and error.compare and (compared := error.compare(request.POST)):
+        again = [(k, v) for k, vs in request.POST.lists() for v in vs if k not in {"csrfmiddlewaretoken", "version"}]
+        context |= {"compared": compared, "again": again, "written": []}
     response = render(request, "errors/_toast.html" if htmx else "errors/error.html", context, status=status)
     if htmx:
         response["HX-Retarget"], response["HX-Reswap"] = "#toasts", "beforeend"

@@ -24,6 +24,24 @@ function onQueue(queue) {
   });
 }
 
+// A ticket that the pointer rests on is fetched before the click; events bring it up to date if it grew old meanwhile.
+const REST = 90;
+function preload() {
+  let timer = null;
+  document.addEventListener("pointerover", (event) => {
+    const link = event.target.closest?.(".ticket-row a.subject, .rows a.main-line[href^='/tickets/']");
+    clearTimeout(timer);
+    if (!link || navigator.connection?.saveData) return;
+    timer = setTimeout(() => {
+      document.querySelector("link[rel=prefetch]")?.remove();
+      const ahead = document.createElement("link");
+      ahead.rel = "prefetch";
+      ahead.href = link.href;
+      document.head.append(ahead);
+    }, REST);
+  });
+}
+
 // The page after (or before) the one that the list shows, when the ticket is the last of it.
 async function further(list, step) {
   const url = new URL(list.url, location.origin);
@@ -71,6 +89,7 @@ function onTicket(number) {
 }
 
 export function startList() {
+  preload();
   const queue = document.getElementById("queue");
   const composer = document.getElementById("ticket");
   if (queue) onQueue(queue);

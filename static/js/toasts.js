@@ -32,6 +32,10 @@ export function startToasts() {
     if (event.target.closest("[data-dismiss], [data-refresh]")) event.target.closest("[data-toast]")?.remove();
     if (event.target.closest("[data-refresh]")) document.dispatchEvent(new Event("desk:refresh"));
   });
+  // What was sent anew from a toast, and went through, has been dealt with.
+  document.addEventListener("htmx:afterRequest", ({ detail }) => {
+    if (detail.successful && detail.elt.matches("[data-toast] form")) { detail.elt.closest("[data-toast]").remove(); document.dispatchEvent(new Event("desk:refresh")); }
+  });
   document.addEventListener("htmx:sendError", (event) => {
     // A refresh in the background that failed is tried again by itself.
     if (event.detail.requestConfig.verb !== "get") toast("The server could not be reached. Nothing was lost: try again.");

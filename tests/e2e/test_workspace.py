@@ -188,3 +188,49 @@ def test_a_lead_gives_a_ticket_by_dragging_it(desk, sign_in):
     expect(page.locator(f"[data-ticket='{number}'] small")).to_contain_text("Jonas Weber")
     page.goto(f"/tickets/{number}/")
     expect(page.get_by_label("Assignee").locator("option:checked")).to_contain_text("Jonas Weber")
+
+
+def test_two_browsers_change_the_same_and_the_second_sees_both(desk, sign_in):
+    number = desk.mail(MAIL % (b"Both at once", b"both"))["ticket"]
+    mine, theirs = sign_in("tier2"), sign_in("tier3")
+    mine.route("**/events/**", lambda route: route.abort())  # what it shows grows old
+    for page in (mine, theirs):
+        page.goto(f"/tickets/{number}/")
+    theirs.get_by_label("Priority", exact=True).select_option("high")
+    expect(theirs.locator("#timeline")).to_contain_text("changed the priority")
+    mine.get_by_label("Priority", exact=True).select_option("urgent")
+    box = mine.get_by_role("alert")
+    expect(box.get_by_role("row", name="Priority")).to_contain_text("UrgentHigh")
+    box.get_by_role("button", name="Use mine").click()
+    expect(box).to_have_count(0)
+    expect(mine.get_by_label("Priority", exact=True)).to_have_value("urgent")
+    expect(theirs.get_by_label("Priority", exact=True)).to_have_value("urgent")
+    mine.desk_errors[:] = [error for error in mine.desk_errors if "409" not in error and "ERR_FAILED" not in error]
+
+
+def test_the_bell_tells_every_tab_and_pops_up_once(desk, sign_in):
+    number = desk.mail(MAIL % (b"Bell matter", b"bell"))["ticket"]
+    page, chief = sign_in("tier2", permissions=["notifications"]), sign_in("lead")
+    page.add_init_script(
+        "window.popped = []; window.Notification = class extends EventTarget { static permission = 'granted';"
+        " constructor(text) { super(); window.popped.push(text); } };"
+    )
+    page.goto("/me/")
+    second = page.context.new_page()
+    second.goto("/notifications/settings/")
+    before = int(page.locator("#bell-count").text_content() or 0)
+    chief.goto(f"/tickets/{number}/")
+    chief.get_by_label("Assignee").select_option(label="Jonas Weber")
+    for tab in (page, second):
+        expect(tab.locator("#bell-count")).to_have_text(str(before + 1))
+        expect(tab).to_have_title(re.compile(rf"^\({before + 1}\) "))
+    page.wait_for_timeout(500)
+    popped = page.evaluate("window.popped") + second.evaluate("window.popped ?? []")
+    assert len([text for text in popped if "Bell matter" in text]) == 1
+    page.bring_to_front()
+    page.keyboard.press("g")
+    panel = page.locator("#bell")
+    expect(panel.get_by_role("link", name=re.compile("gave you .*Bell matter"))).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/tickets/{number}/")
+    expect(second.locator("#bell-count")).to_have_text(str(before or ""))

@@ -1,3 +1,4 @@
+import re
 import sys
 
 import pytest
@@ -135,6 +136,45 @@ def test_a_conflict_is_a_toast_for_htmx_and_a_page_that_keeps_the_words_for_a_fo
     page = client.post(f"/tickets/{made.number}/say/", sent)
     assert page.status_code == 409
     assert "A long answer that took an hour." in page.content.decode()
+
+
+def test_a_stale_change_shows_both_versions_and_may_be_sent_anew(tier2, browser_of):
+    made, client, other = ticket(2), browser_of(tier2), agent(3, name="Omar")
+    actions.set_priority(number=made.number, by=other, priority=Priority.HIGH)
+    actions.assign(number=made.number, by=other, to=other)
+    url = f"/tickets/{made.number}/priority/"
+    for headers in (HTMX, {}):
+        shown = client.post(url, {"priority": "urgent", "version": 1}, headers=headers)
+        html = shown.content.decode()
+        assert shown.status_code == 409
+        assert re.search(r"<th scope=\"row\">Priority</th><td>Urgent</td><td>High</td>", html)
+        assert "Assignee" not in html.partition("compared")[2].partition("</table>")[0]
+    version = re.search(r'name="version" value="(\d+)"', html)[1]
+    shown = client.post(f"/tickets/{made.number}/assign/", {"assignee": str(tier2.pk), "version": 1}, headers=HTMX)
+    assert f"<td>{tier2}</td><td>Omar</td>" in shown.content.decode()
+    assert client.post(url, {"priority": "urgent", "version": version}).status_code == 302
+    made.refresh_from_db()
+    assert made.priority == "urgent"
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "sent", "words"),
+    [
+        ("tags", "tags", "b A", "<td>a, b</td><td>None</td>"),
+        ("subject", "subject", "Mine <b>", "<td>Mine &lt;b&gt;</td><td>Help</td>"),
+        ("status", "status", "on_hold", "<td>On hold</td><td>New</td>"),
+        ("category", "category", "", ""),
+        ("assign", "assignee", "9" * 30, ""),
+        ("deadline", "deadline_at", "2026-99-99T00:00", "<td>2026-99-99T00:00</td><td>None</td>"),
+    ],
+)
+def test_both_versions_are_in_words_and_nothing_breaks_them(tier2, browser_of, path, name, sent, words):
+    made = ticket(2)
+    actions.set_priority(number=made.number, by=agent(3), priority=Priority.HIGH)
+    shown = browser_of(tier2).post(f"/tickets/{made.number}/{path}/", {name: sent, "version": 1}, headers=HTMX)
+    assert shown.status_code in {400, 404, 409, 422}
+    if shown.status_code == 409:
+        assert words in shown.content.decode()
 
 
 def test_a_new_ticket_with_mistakes_comes_back_with_everything_in_it(tier1, browser_of):

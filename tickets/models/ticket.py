@@ -171,11 +171,14 @@ class TicketQuerySet(models.QuerySet["Ticket"]):
         if ticket is None:
             raise NotFound(f"There is no ticket {number}.")
         if version is not None and version != ticket.version:
+            from tickets.models.compared import compared
+
             changes = [event.sentence for event in ticket.events.filter(version__gt=version).select_related("actor")]
             raise Conflict(
                 f"Ticket {number} was changed by somebody else while you worked on it; nothing of yours was saved.",
                 changes=changes,
                 version=ticket.version,
+                compare=lambda posted: compared(ticket, posted),
             )
         return ticket
 
