@@ -15,7 +15,8 @@ from django.utils import timezone
 from staff.actions import add_user
 from staff.models import Role, Tier, User
 from tickets.models import Message, Requester, SLAPolicy, SLATimer, Ticket, TicketEvent
-from workspace import reports
+from workspace import counting, reports
+from workspace.models import CountedReport
 
 OPEN = {"new", "open", "waiting_on_requester", "on_hold"}
 
@@ -30,23 +31,33 @@ def measure(*, rounds: int) -> None:
     }
     for who, user in people.items():
         for period in ("30d", "year", "365"):
-            for key, report in reports.REPORTS.items():
-                _one(who, user, period, key, report, rounds)
+            for key in reports.REPORTS:
+                _one(who, user, period, key, rounds)
 
 
-def _one(who: str, user: User, period: str, key: str, report: reports.Report, rounds: int) -> None:
+def _one(who: str, user: User, period: str, key: str, rounds: int) -> None:
+    """The first answer; what a worker needs where it is not found live; every answer after it."""
     today = timezone.now().date()
     given = {"from": str(today - timedelta(days=364)), "to": str(today)} if period == "365" else {"period": period}
+    scope = reports.Scope.read(user, given)
+    CountedReport.objects.filter(user=user).delete()
+    begun = time.perf_counter()
+    first = counting.find(key, scope)
+    took_first, worker = 1000 * (time.perf_counter() - begun), ""
+    if not first.live:
+        begun = time.perf_counter()
+        counting.count(CountedReport.objects.get(user=user).pk)
+        worker = f"counted by a worker in {1000 * (time.perf_counter() - begun):7.1f} ms"
     taken = []
     for _ in range(rounds):
-        scope = reports.Scope.read(user, given)
         begun = time.perf_counter()
         with CaptureQueriesContext(connection) as asked:
-            report.find(scope)
+            counting.find(key, scope)
         taken.append(1000 * (time.perf_counter() - begun))
     late = sorted(taken)[max(0, round(0.95 * len(taken)) - 1)]
     print(
-        f"{who:14}{period:6}{key:16}{statistics.median(taken):9.1f} ms median{late:9.1f} ms p95{len(asked):4} statements"
+        f"{who:14}{period:6}{key:16}{took_first:7.1f} ms first{statistics.median(taken):7.1f} ms median{late:7.1f} ms p95"
+        f"{len(asked):4} statements  {worker}"
     )
 
 

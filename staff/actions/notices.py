@@ -8,7 +8,6 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db import models, transaction
 from django.template.loader import render_to_string
-from django.urls import reverse
 from django.utils import timezone
 
 from staff import notices
@@ -72,10 +71,9 @@ def _as_wanted(rows: list[Notification], now: datetime) -> list[Notification]:
 
 def notify_test(*, by: User) -> int:
     """Tell somebody that this is a test, the way they get that kind."""
-    url = reverse("notice_settings")
     key = f"test:{timezone.now().timestamp()}"
     reason = "Because you asked for it"
-    return notify([Notification(user=by, kind="test", text="This is a test", reason=reason, url=url, key=key)])
+    return notify([Notification(user=by, kind="test", text="This is a test", reason=reason, key=key)])
 
 
 # -------------------------------------------------------------------------------------------- reading

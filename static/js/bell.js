@@ -46,7 +46,7 @@ export function startBell() {
     if (panel.matches(":popover-open")) return panel.hidePopover();
     await load();
     panel.showPopover();
-    (panel.querySelector(".notices a, .notices button, a, button"))?.focus();
+    (panel.querySelector(".notices a, .notices button") ?? panel.querySelector("a, button"))?.focus();
   });
   panel.addEventListener("toggle", (event) => { if (event.newState === "closed" && panel.contains(document.activeElement)) bell.focus(); });
   show(document.getElementById("bell-count").textContent);
