@@ -18,13 +18,14 @@ from supportdesk.errors import DeskError
 from workspace import reports
 from workspace.models import CountedReport
 
-PATIENCE_MS = 300  # a statement that takes longer is left to a worker
+PATIENCE_MS = 300  # what takes longer is left to a worker
 FRESH = timedelta(minutes=10)
 WANTED_FOR = timedelta(days=2)  # after the last question
 KEEP = timedelta(days=14)
 CLAIM = timedelta(minutes=6)
 LONGEST_MS = 300_000
 SWEEP_SECONDS = 20.0
+_LIMIT = "SELECT set_config('statement_timeout', %s, true)"
 
 
 @dataclass(frozen=True)
@@ -60,17 +61,24 @@ def _asked(key: str, scope: reports.Scope) -> str:
 
 
 def _live(key: str, scope: reports.Scope) -> reports.Table:
-    """Found now, each statement within the patience. Raises `OperationalError` beyond it."""
+    """Found now, all its statements within the patience. Raises `OperationalError` beyond it."""
+    until = time.monotonic() + PATIENCE_MS / 1000
+
+    def within(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        rest = max(1, round(1000 * (until - time.monotonic())))
+        context["cursor"].cursor.execute(_LIMIT, [str(rest)])
+        return execute(sql, params, many, context)
+
     with transaction.atomic():
-        _limit(PATIENCE_MS)
-        table = reports.report(key).find(scope)
+        with connection.execute_wrapper(within):
+            table = reports.report(key).find(scope)
         _limit(0)
     return table
 
 
 def _limit(milliseconds: int) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
+        cursor.execute(_LIMIT, [str(milliseconds)])
 
 
 def count(pk: int) -> bool:

@@ -65,7 +65,7 @@ def launch(request: DeskRequest, slug: str) -> HttpResponse:
                 _ahead(request, slug, forms.params(parsed, request.POST))
                 messages.success(request, "It is approved ahead.")
                 return redirect("runbooks:approvals")
-            runs = _start(request, slug, forms.params(parsed, request.POST))
+            runs = _start(request, slug, forms.params(parsed, request.POST), _targets(request, parsed))
         except Invalid as error:  # shown beside its field, in the form that it came from
             errors, summary = error.fields, str(error)
         else:
@@ -99,7 +99,16 @@ def _choices(request: DeskRequest, runbook: Runbook, parsed: definition.Definiti
     return choices.for_form(parsed, slug) if policies.can_run(request.user, runbook) else {}
 
 
-def _start(request: DeskRequest, slug: str, params: dict[str, Any]) -> list[Execution]:
+def _targets(request: DeskRequest, parsed: definition.Definition) -> list[str]:
+    """The targets chosen; the only one that fits where a button of a ticket, which has no choice of them, was used."""
+    chosen = request.POST.getlist("target")
+    if chosen or "at_once" not in request.POST:
+        return chosen
+    fitting = [target.slug for target, lacks in queries.targets_for(parsed) if not lacks]
+    return fitting if len(fitting) == 1 else []
+
+
+def _start(request: DeskRequest, slug: str, params: dict[str, Any], targets: list[str]) -> list[Execution]:
     ticket = request.POST.get("ticket", "").strip().removeprefix("#")
     if ticket and not ticket.isdecimal():
         raise Invalid("Write the ticket’s number.", fields={"ticket": ["Write the ticket’s number, for example 1042."]})
@@ -114,7 +123,7 @@ def _start(request: DeskRequest, slug: str, params: dict[str, Any]) -> list[Exec
     article = request.POST.get("from") == "article"
     return actions.start_many(
         slug=slug,
-        targets=request.POST.getlist("target"),
+        targets=targets,
         by=request.user,
         params=params,
         ticket=int(ticket) if ticket else None,

@@ -30,7 +30,7 @@ function perform(element) {
   if (element.matches(".composer .tab")) element.closest("form").elements.text.focus();
   if (element.matches("[data-open-list]")) return true;
   // A disclosure that a key opened is there to be written in.
-  if (element.matches("summary")) element.parentElement.querySelector("textarea, input:not([type=hidden]), a")?.focus();
+  if (element.matches("summary")) (element.parentElement.querySelector("[data-first]") ?? element.parentElement.querySelector("textarea, input:not([type=hidden]), a"))?.focus();
   return true;
 }
 
@@ -54,6 +54,11 @@ export function startKeys() {
       event.preventDefault();
       const form = event.target.form;
       ((event.shiftKey && form.querySelector("[data-send-resolve]")) || form.querySelector("[data-send]")).click();
+      return;
+    }
+    if ((event.ctrlKey || event.metaKey) && event.key === "Enter" && event.target.matches("form[method=post] :is(textarea, input, select)")) {
+      event.preventDefault();
+      event.target.form.requestSubmit();
       return;
     }
     if (event.key === "Escape" && typing(event.target)) { event.target.blur(); return; }

@@ -8,7 +8,7 @@ from runbooks import actions, expressions
 from runbooks.definition import DefinitionError, json_schema, parse
 from runbooks.models import Execution, Runbook, RunbookDraft, RunState, Secret, Target
 from supportdesk import guide
-from tests.factories import agent
+from tests.factories import agent, ticket
 from tests.factories import lead as make_lead
 from tests.runbooks.make import runbook, shell
 from tests.runbooks.test_engine import finish, start
@@ -291,3 +291,18 @@ def test_a_runbook_for_a_tier_and_its_runs_look_like_none_below_it(target, brows
         answer = below.get(path)
         text = b"".join(answer.streaming_content) if answer.streaming else answer.content
         assert b"for-tier-two" not in text, path
+
+
+def test_a_runbook_that_only_reads_is_run_from_a_ticket_at_once_where_one_target_fits(tier1, client):
+    runbook("looks", [shell("true")], risk="read")
+    actions.save_target(slug="one", name="One", environment="test", connections={"paths": {}})
+    made = ticket(1)
+    client.force_login(tier1)
+    assert "Run Looks now" in client.get(f"/runs/for-ticket/{made.number}/").content.decode()
+    answer = client.post("/runbooks/looks/", {"ticket": made.number, "at_once": "yes"})
+    assert Execution.objects.get().target.slug == "one"
+    assert answer["Location"].startswith("/runs/")
+    actions.save_target(slug="two", name="Two", environment="test", connections={"paths": {}})
+    answer = client.post("/runbooks/looks/", {"ticket": made.number, "at_once": "yes"})
+    assert answer.status_code == 422
+    assert Execution.objects.count() == 1
