@@ -10,20 +10,23 @@ import hashlib
 import secrets
 from typing import Any
 
-from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.adapter import DefaultAccountAdapter, get_adapter
 from allauth.account.authentication import get_authentication_records
 from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal import ratelimit  # as the adapter that this one extends does: only it can give a try back
 from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.base.forms import AuthenticateForm
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.conf import settings
 from django.contrib import messages
 from django.core import signing
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.defaultfilters import date
+from django.urls import reverse
 
 from staff import actions, policies, queries
 from staff.models import Role, User
@@ -39,7 +42,7 @@ class AccountAdapter(DefaultAccountAdapter):
     """Nobody signs up; an integration has tokens and no browser session."""
 
     error_messages = DefaultAccountAdapter.error_messages | {
-        "too_many_login_attempts": "Too many tries failed from here. Wait five minutes, or reset your password by mail: that signs you in at once."
+        "too_many_login_attempts": "Too many tries failed. Wait some minutes, or reset your password by mail: that signs you in at once."
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
@@ -64,13 +67,18 @@ class AccountAdapter(DefaultAccountAdapter):
         for usage in filter(None, getattr(self, "_used", [])):
             usage.rollback()
 
-    def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
-        """After a password was reset by mail: forget the tries in that name."""
-        login = str(credentials.get("email", "")).lower()
-        ratelimit.clear(
-            request, app="allauth.account", action="login_failed", key=f"{login}|{ratelimit.get_ip(request)}"
-        )
-        ratelimit.clear(request, app="allauth.account", action="login_failed_anywhere", key=login)
+    def send_password_reset_mail(self, user: Any, email: str, context: dict[str, Any]) -> None:
+        """One link a person in two minutes, whoever asks how often; the answer is the same. Integrations have no password."""
+        free = ratelimit.consume(self.request, app="allauth.account", action="reset_mail", key=str(user.pk))
+        if free and user.role != Role.INTEGRATION:
+            super().send_password_reset_mail(user, email, context)
+
+    def pre_login(self, request: HttpRequest, user: Any, **more: Any) -> HttpResponse | None:
+        """Whatever the way, an integration gets no session."""
+        if user.role == Role.INTEGRATION:
+            messages.error(request, "Integrations have tokens, and no pages.")
+            return redirect("account_login")
+        return super().pre_login(request, user, **more)
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
         user = super().authenticate(request, **credentials)
@@ -93,6 +101,11 @@ class AccountAdapter(DefaultAccountAdapter):
         ways = [_HOW.get(record["method"], record["method"]) for record in records]
         if any(record.get("passwordless") for record in records):
             ways = ["passkey"]
+        for action, key in (
+            ("login_failed", f"{user.email}|{ratelimit.get_ip(request)}"),
+            ("login_failed_anywhere", user.email),
+        ):
+            ratelimit.clear(request, app="allauth.account", action=action, key=key)
         actions.note_sign_in(user=user, succeeded=True, how=" and ".join(dict.fromkeys(ways)), **_where(self, request))
         response = super().post_login(request, user, **more)
         _tell(request, user)
@@ -139,6 +152,18 @@ def _tell(request: HttpRequest, user: User) -> None:
         messages.success(request, words)
 
 
+class SecondFactorForm(AuthenticateForm):
+    """Keeps codes that were wrong beside passwords that were: somebody may know the password."""
+
+    def clean_code(self) -> str:
+        try:
+            return str(super().clean_code())
+        except ValidationError:
+            where = _where(get_adapter(), context.request)
+            actions.note_sign_in(user=self.user, succeeded=False, how="second factor", **where)
+            raise
+
+
 class SecondFactorAdapter(DefaultMFAAdapter):
     """Secrets are kept encrypted, and the last device stays where the desk demands one."""
 
@@ -167,7 +192,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
         if sociallogin.is_existing:
             user = sociallogin.user
         else:
-            verified = {one.email.lower() for one in sociallogin.email_addresses if one.verified}
+            verified = {one.email.lower() for one in sociallogin.email_addresses if str(one.verified).lower() == "true"}
             user = User.objects.filter(email__in=verified, is_active=True).exclude(role=Role.INTEGRATION).first()
             if user is None:
                 self._refuse(
@@ -177,6 +202,9 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
             sociallogin.connect(request, user)
         if not user.is_active or user.role == Role.INTEGRATION:
             self._refuse(request, "This account is not in use. Ask an administrator.")
+
+    def get_connect_redirect_url(self, request: HttpRequest, socialaccount: Any) -> str:
+        return reverse("mfa_index")
 
     def _refuse(self, request: HttpRequest, words: str) -> None:
         messages.error(request, words)

@@ -11,6 +11,12 @@ from staff.models import Mailing, NoticeChoice, User
 from staff.notices import KINDS
 
 
+def zone_choices(now: Any = None) -> list[tuple[str, str]]:
+    """IANA zones by place, with the one that is set even where it goes by another name."""
+    names = {name for name in available_timezones() if "/" in name or name == "UTC"} | ({now} if now else set())
+    return [(name, name) for name in sorted(names)]
+
+
 class OwnForm(forms.Form):
     """One's own settings."""
 
@@ -26,8 +32,7 @@ class OwnForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        zones = sorted(name for name in available_timezones() if "/" in name or name == "UTC")
-        self.fields["time_zone"].choices = [(name, name) for name in zones]  # type: ignore[attr-defined]
+        self.fields["time_zone"].choices = zone_choices(self.initial.get("time_zone"))  # type: ignore[attr-defined]
         for field in self.fields.values():
             kinds: dict[type, str] = {forms.Textarea: "textarea", forms.Select: "select"}
             field.widget.attrs["class"] = kinds.get(type(field.widget), "input")

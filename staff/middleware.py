@@ -1,5 +1,6 @@
 """The reader of a page: signed in, with times in their zone."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +16,7 @@ from staff.models import User
 from supportdesk.errors import refused, signed_out
 
 _HAS_SECOND_FACTOR = "has_second_factor_of"
+_SEEN_LASTS = 600
 _SET_UP = "Set up an authenticator app or a passkey first, on your security page: your place at this desk demands it."
 
 
@@ -26,6 +28,12 @@ class SignInMiddleware(LoginRequiredMiddleware):
     ) -> Any:
         refused = super().process_view(request, view_func, view_args, view_kwargs)
         return signed_out(request) if refused is not None and request.headers.get("HX-Request") else refused
+
+
+def _was_seen(request: HttpRequest, user: User) -> bool:
+    """Whether their device was seen of late: one that was removed since is missed within ten minutes."""
+    kept = request.session.get(_HAS_SECOND_FACTOR)
+    return isinstance(kept, list) and kept[0] == user.pk and time.time() - kept[1] < _SEEN_LASTS
 
 
 class SecondFactorMiddleware:
@@ -43,10 +51,10 @@ class SecondFactorMiddleware:
         user = request.user
         if not isinstance(user, User) or request.path.startswith("/accounts/") or request.path == "/events/":
             return None
-        if not policies.must_have_second_factor(user) or request.session.get(_HAS_SECOND_FACTOR) == user.pk:
+        if not policies.must_have_second_factor(user) or _was_seen(request, user):
             return None
         if policies.has_second_factor(user):
-            request.session[_HAS_SECOND_FACTOR] = user.pk
+            request.session[_HAS_SECOND_FACTOR] = [user.pk, int(time.time())]
             return None
         if request.path.startswith("/api/"):
             error = {"code": "second_factor_missing", "detail": _SET_UP, "attr": None}

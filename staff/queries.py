@@ -5,7 +5,7 @@ from typing import Any
 
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from staff import policies
 from staff.models import AuditEntry, Mute, Notification, SignIn, User
@@ -43,7 +43,7 @@ def newest_notices(user: User) -> dict[str, Any]:
 
 def fresh_notices(user: User, after: int | None) -> tuple[str, list[Notification]]:
     """How many wait, and the unread after a key that open browsers are to pop up, oldest first."""
-    rows = notifications_for(user).filter(read_at=None, popup=True)
+    rows = Notification.objects.filter(Q(read_at=None) | Q(shown=False), user=user, popup=True)
     rows = rows.filter(pk__gt=after) if after is not None else rows.none()
     return shown_count(unread_count(user)), list(rows[:5])[::-1]
 
@@ -62,7 +62,12 @@ def notifications_cursor(user: User, key: str) -> int | None:
     """The newest notification of the reader, for the topic `notifications.<user>`."""
     if not user.is_authenticated or key != str(user.pk):
         return None
-    return notifications_for(user).values_list("pk", flat=True).first() or 0
+    return newest_of(user).values_list("pk", flat=True).first() or 0
+
+
+def newest_of(user: User) -> QuerySet[Notification]:
+    """All that somebody was told in any way, newest first: what open browsers compare with."""
+    return Notification.objects.filter(user=user).order_by("-id")
 
 
 def audit_entries(action: str = "") -> QuerySet[AuditEntry]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import DataError
+from django.db import DataError, IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -73,6 +73,7 @@ class InvalidTransition(DeskError):
     status, code, title = 409, "invalid_transition", "That step is not possible now"
 
 
+_TAKEN = "23505"  # unique_violation, of PostgreSQL's error codes
 _SECRET_FIELDS = ("csrfmiddlewaretoken", "password", "version", "secret", "token")
 
 
@@ -107,6 +108,9 @@ class DomainErrorMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if isinstance(exception, DeskError):
             return _respond(request, exception, exception.status, exception.title, str(exception))
+        if isinstance(exception, IntegrityError) and getattr(exception.__cause__, "sqlstate", "") == _TAKEN:
+            words = "The same was saved a moment before, perhaps by a second click. Look whether it is there already."
+            return _respond(request, None, 409, "Somebody was first", words)
         if isinstance(exception, DataError):  # a number, time or text that PostgreSQL cannot hold
             return _respond(request, None, 400, "Please check what you entered", "A value is out of range.")
         if isinstance(exception, Http404):

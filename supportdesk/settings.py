@@ -226,8 +226,11 @@ ACCOUNT_RATE_LIMITS = {
     "login_failed": "10/m/ip,5/5m/key",
     "login_failed_anywhere": "100/h/key",
     "login_failed_known": "10/5m/key",
+    "reset_password": "20/m/ip",
+    "reset_mail": "1/2m/key",
 }
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if BEHIND_PROXY else 0
+MFA_FORMS = {"authenticate": "staff.adapters.SecondFactorForm"}
 MFA_ADAPTER = "staff.adapters.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
@@ -476,6 +479,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     },
     "Reports that are due by mail, and figures that grew old": {
         "task": "workspace.sweep_reports",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "Notifications that are due by mail": {
+        "task": "staff.sweep_notices",
         "schedule": 60.0,
         "options": {"expires": 60},
     },

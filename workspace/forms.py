@@ -1,10 +1,10 @@
 """What administrators type about the desk."""
 
 from typing import Any
-from zoneinfo import available_timezones
 
 from django import forms
 
+from staff.forms import zone_choices
 from staff.models import Calendar, Contact, MembershipRole, Place, Role, Team, Tier, User
 from staff.requests import DeskRequest
 from supportdesk.errors import Invalid
@@ -47,9 +47,7 @@ class PersonForm(forms.Form):
 
     def __init__(self, data: Any = None, *, person: User | None = None) -> None:
         super().__init__(data, initial=_of_person(person) if person else None)
-        self.fields["time_zone"].choices = [  # type: ignore[attr-defined]
-            (name, name) for name in sorted(available_timezones()) if "/" in name or name == "UTC"
-        ]
+        self.fields["time_zone"].choices = zone_choices(person and person.time_zone)  # type: ignore[attr-defined]
         places = [(NO_TIER, "Not in it"), *MembershipRole.choices]
         held = (
             {row.tier.level: row.role for row in person.memberships.select_related("tier") if row.tier}

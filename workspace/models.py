@@ -69,6 +69,8 @@ class ReportReader(models.Model):
 
     kept = models.ForeignKey(KeptReport, on_delete=models.CASCADE, related_name="readers")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    # The occasion that is not sent yet, and when the last one was.
+    due_at = models.DateTimeField(null=True, blank=True)
     sent_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -49,7 +49,7 @@ def report(request: DeskRequest, key: str) -> HttpResponse:
     before = counting.find(key, scope.before).table
     context["change"] = _change(table, before) if table and before else ""
     response = render(request, "workspace/report.html", context)
-    if table is None:
+    if table is None and not counted.problem:
         response["Refresh"] = "2"
     return response
 

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from staff import actions as staff
-from staff.models import AUTOMATION, Contact, DeskSettings, Team, Tier, User
+from staff.models import AUTOMATION, Contact, DeskSettings, Role, Team, Tier, User
 from staff.policies import check_can_see_settings, check_is_administrator, has_second_factor, is_administrator
 from staff.requests import DeskRequest
 from supportdesk.errors import Invalid, NotFound
@@ -67,7 +67,7 @@ def person(request: DeskRequest, pk: int | None = None) -> HttpResponse:
     said = "They get a mail with a link that sets their password." if known is None else ""
     return _edit(
         request, form, save, title=known.name if known else "Invite somebody", back="workspace:people", said=said,
-        done="Saved." if known else "Invited: the mail is on its way.", template="workspace/settings/person.html", **more,
+        done="Saved." if known or request.POST.get("role") == Role.INTEGRATION else "Invited: the mail is on its way.", template="workspace/settings/person.html", **more,
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from staff.actions.notices import (
     notify_test,
     open_notice,
     save_notice_settings,
+    sweep_notices,
     unmute,
 )
 from staff.actions.people import (
@@ -63,6 +64,7 @@ __all__ = [
     "save_team",
     "save_tier",
     "saw_home",
+    "sweep_notices",
     "take_second_factor",
     "unmute",
 ]

@@ -51,13 +51,15 @@ def save_person(
     Who is new gets a mail with a link that sets their password. Raises `Invalid` that names the fields.
     """
     check_is_administrator(by)
+    # In one order: two administrators who switch each other off must not both find the other still there.
+    others = list(User.objects.select_for_update().filter(role=Role.ADMINISTRATOR, is_active=True).order_by("pk"))
     person = User.objects.select_for_update().filter(pk=pk).exclude(email=AUTOMATION).first() if pk else User()
     if person is None:
         raise NotFound("There is no such person.")
     before = _shown(person) if pk else None
     email, name = email.strip().lower(), one_line(name, most=120)
     refuse(_wrong(person, email, name, role, time_zone, tiers))
-    _check_administrators_remain(person, by, role, active)
+    _check_administrators_remain(person, by, role, active, others)
     person.email, person.name, person.time_zone = email, name, time_zone
     person.role, person.is_active = role, active
     if pk is None:
@@ -68,7 +70,7 @@ def save_person(
     audit(by=by, action="person.saved", thing=f"person {email}", before=before, after=_shown(person))
     if pk is None and role != Role.INTEGRATION:
         invite(person=person)
-    if not active:
+    if not active or role == Role.INTEGRATION:
         end_sessions(of=person, by=by)
     return person
 
@@ -94,9 +96,11 @@ def _wrong(person: User, email: str, name: str, role: str, time_zone: str, tiers
     return wrong
 
 
-def _check_administrators_remain(person: User, by: User, role: str, active: bool) -> None:
-    """Nobody shuts themselves out, so one administrator remains whatever is done."""
-    if person.pk == by.pk and (role != Role.ADMINISTRATOR or not active):
+def _check_administrators_remain(person: User, by: User, role: str, active: bool, now: list[User]) -> None:
+    """Nobody shuts themselves out, and who does it to another is still one."""
+    if role == Role.ADMINISTRATOR and active:
+        return
+    if person.pk == by.pk or (person.pk and by.pk not in {one.pk for one in now}):
         raise Invalid("Another administrator has to do this to you, so that one always remains.")
 
 

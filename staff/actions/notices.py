@@ -1,12 +1,15 @@
 """Telling people: in the desk, in their browser, by mail at once or once a day, as each of them wants it."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from email.utils import format_datetime
+from smtplib import SMTPRecipientsRefused
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.mail import EmailMessage
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.template.loader import render_to_string
 from django.utils import timezone
 
@@ -16,6 +19,8 @@ from supportdesk import events, outbox
 from supportdesk.errors import Invalid, NotFound
 
 MOST_IN_ONE_MAIL = 100
+MISSED = timedelta(minutes=2)
+_MAILING = 73_015
 
 
 def notify(told: Iterable[Notification]) -> int:
@@ -29,7 +34,7 @@ def notify(told: Iterable[Notification]) -> int:
     now = timezone.now()
     kept = _as_wanted(rows, now)
     Notification.objects.bulk_create(kept, ignore_conflicts=True, batch_size=1000)
-    for row in kept:
+    for row in sorted(kept, key=lambda one: (one.user_id, one.key)):  # in one order, so that two never wait in a circle
         if row.mail_at is not None:
             key = (
                 f"notice:{row.user_id}:{row.key}"
@@ -37,8 +42,9 @@ def notify(told: Iterable[Notification]) -> int:
                 else f"notices:{row.user_id}:{row.mail_at.timestamp():.0f}"
             )
             outbox.put("staff.mail_notices", row.user_id, key=key, not_before=row.mail_at)
-    for user_id in {row.user_id for row in kept}:
-        events.publish(f"notifications.{user_id}", "changed")
+    events.publish_all(
+        *((f"notifications.{user_id}", {"kind": "changed"}) for user_id in {row.user_id for row in kept})
+    )
     return len(kept)
 
 
@@ -112,6 +118,7 @@ def mute(*, by: User, about: str) -> Mute:
     if not about.startswith("/") or len(about) > 200:
         raise Invalid("There is nothing to mute here.")
     made, _ = Mute.objects.get_or_create(user=by, about=about)
+    Notification.objects.filter(user=by, about=about, mail_at__isnull=False).update(mail_at=None)
     mark_about_read(by=by, about=about)
     return made
 
@@ -153,20 +160,45 @@ def save_notice_settings(
 
 # ------------------------------------------------------------------------------------------- by mail
 @outbox.handler("staff.mail_notices")
-@transaction.atomic
 def mail_notices(user_id: int) -> None:
     """Mail somebody what is due and was not read meanwhile, as one message.
 
-    Whoever sends holds the rows, so two workers never send the same; a crash after the server took the mail sends it
-    again under the same Message-ID.
+    One worker at a time does it for a person, without holding their notifications; a crash after the server took the
+    mail sends it again under the same Message-ID.
     """
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [_MAILING, user_id])
+            if not cursor.fetchone()[0]:
+                raise outbox.Later
+        now = timezone.now()
+        due = list(Notification.objects.filter(user=user_id, mail_at__lte=now).order_by("id"))
+        user = User.objects.filter(pk=user_id, is_active=True).first()
+        fresh = [row for row in due if row.read_at is None or not row.shown]
+        refused = _sent(user, fresh) if user is not None and fresh else ""
+        Notification.objects.filter(pk__in=[row.pk for row in due]).update(
+            mail_at=None, mailed_at=None if refused else now
+        )
+    if refused:
+        raise outbox.GiveUp(refused)
+
+
+def _sent(user: User, rows: list[Notification]) -> str:
+    """Send them; returns what a server said that will never take mail for this address."""
+    try:
+        _message(user, rows).send()
+    except SMTPRecipientsRefused as error:
+        return str(error)[:300]
+    return ""
+
+
+def sweep_notices() -> int:
+    """Ring for what is due by mail and was missed: its moment came before its transaction had ended."""
     now = timezone.now()
-    due = list(Notification.objects.select_for_update().filter(user=user_id, mail_at__lte=now).order_by("id"))
-    user = User.objects.filter(pk=user_id, is_active=True).first()
-    fresh = [row for row in due if row.read_at is None or not row.shown]
-    if user is not None and fresh:
-        _message(user, fresh).send()
-    Notification.objects.filter(pk__in=[row.pk for row in due]).update(mail_at=None, mailed_at=now)
+    due = Notification.objects.filter(mail_at__lte=now - MISSED).values_list("user", flat=True).distinct()[:500]
+    for user_id in due:
+        outbox.put("staff.mail_notices", user_id, key=f"notices:{user_id}:missed:{now.timestamp():.0f}")
+    return len(due)
 
 
 def _message(user: User, rows: list[Notification]) -> EmailMessage:
@@ -181,12 +213,23 @@ def _message(user: User, rows: list[Notification]) -> EmailMessage:
     }
     return EmailMessage(
         subject=" ".join(subject.split())[:200],
-        body=render_to_string("staff/mail/notices.txt", words),
+        body=_in_zone_of(user, words),
         to=[user.email],
         headers={
             "Message-ID": f"<notices-{user.pk}-{rows[0].pk}-{rows[-1].pk}@{settings.MAIL_DOMAIN}>",
             "Date": format_datetime(timezone.now()),
             "Auto-Submitted": "auto-generated",
             "X-Auto-Response-Suppress": "All",
+            **_one_click(words["mute_url"]),
         },
     )
+
+
+def _in_zone_of(user: User, words: dict[str, Any]) -> str:
+    with timezone.override(ZoneInfo(user.time_zone)):
+        return render_to_string("staff/mail/notices.txt", words)
+
+
+def _one_click(url: str) -> dict[str, str]:
+    """What lets a mail program mute with one click (RFC 8058)."""
+    return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"} if url else {}

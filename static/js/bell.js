@@ -3,12 +3,23 @@ import { leads } from "./events.js";
 
 const POPPED = "desk-popped";
 
+// Nothing where the server is away or one is signed out: the next event asks again.
+async function fresh(after) {
+  try {
+    const answer = await fetch(`/notifications/fresh/?after=${after}`);
+    return answer.ok && !answer.redirected ? await answer.json() : null;
+  } catch { return null; }
+}
+
 export function startBell() {
   const bell = document.querySelector("[data-bell]");
   if (!bell) return;
   const panel = document.getElementById("bell");
   const title = document.title;
   const mine = bell.dataset.topics;
+  const isOpen = () => Boolean(panel.showPopover) && panel.matches(":popover-open");
+  let wasOpen = false; // a press outside the panel closes it before the click comes
+  bell.addEventListener("pointerdown", () => { wasOpen = isOpen(); });
   let timer = null;
 
   const show = (unread) => {
@@ -22,11 +33,11 @@ export function startBell() {
   const look = async () => {
     timer = null;
     const known = Math.max(Number(localStorage.getItem(POPPED) ?? 0), Number(bell.dataset.cursor));
-    const answer = await fetch(`/notifications/fresh/?after=${known}`);
-    if (!answer.ok) return;
-    const { unread, popups } = await answer.json();
+    const found = await fresh(known);
+    if (!found) return;
+    const { unread, popups } = found;
     show(unread);
-    if (panel.matches(":popover-open")) load();
+    if (isOpen()) load();
     if (!leads() || !popups.length || !("Notification" in window) || Notification.permission !== "granted") return;
     localStorage.setItem(POPPED, Math.max(...popups.map((one) => one.id)));
     for (const one of popups) {
@@ -43,11 +54,12 @@ export function startBell() {
   bell.addEventListener("click", async (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey || !panel.showPopover) return;
     event.preventDefault();
-    if (panel.matches(":popover-open")) return panel.hidePopover();
+    if (isOpen() || wasOpen) { wasOpen = false; if (isOpen()) panel.hidePopover(); return; }
     await load();
     panel.showPopover();
     (panel.querySelector(".notices a, .notices button") ?? panel.querySelector("a, button"))?.focus();
   });
+  panel.addEventListener("htmx:afterSettle", () => { if (isOpen() && !panel.contains(document.activeElement)) panel.querySelector("a, button")?.focus(); });
   panel.addEventListener("toggle", (event) => { if (event.newState === "closed" && panel.contains(document.activeElement)) bell.focus(); });
   show(document.getElementById("bell-count").textContent);
   startPermission();

@@ -1,5 +1,6 @@
 """Being told: in the desk, in the browser, by mail; once, as each wants it, and never when it must be quiet."""
 
+import smtplib
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
@@ -169,6 +170,52 @@ def test_a_mail_server_that_is_away_loses_nothing(db, monkeypatch):
     outbox.OutboxItem.objects.update(next_attempt_at=datetime(2020, 1, 1, tzinfo=UTC))
     assert outbox.sweep() == 1
     assert len(mail.outbox) == 1
+
+
+def test_a_moment_that_was_missed_is_caught_up(db):
+    user = UserFactory()
+    choose(user, "note", mail=Mailing.DIGEST)
+    tell(user)
+    outbox.OutboxItem.objects.update(done_at=NOW)  # delivered before its transaction had ended
+    Notification.objects.update(mail_at=datetime(2026, 1, 1, tzinfo=UTC))
+    assert actions.sweep_notices() == 1
+    assert outbox.sweep() == 1
+    assert len(mail.outbox) == 1
+    assert actions.sweep_notices() == 0
+
+
+def test_an_address_that_no_server_takes_is_given_up(db, monkeypatch):
+    user = UserFactory()
+    choose(user, "note", mail=Mailing.AT_ONCE)
+    tell(user)
+
+    def refuse(*args, **kwargs):
+        raise smtplib.SMTPRecipientsRefused({user.email: (550, b"gone")})
+
+    monkeypatch.setattr("django.core.mail.EmailMessage.send", refuse)
+    outbox.sweep()
+    assert outbox.OutboxItem.objects.get().gave_up_at is not None
+    assert Notification.objects.get().mail_at is None
+
+
+def test_a_mute_stops_mail_that_waits_and_what_requesters_wrote(db):
+    user = agent(1, mails_wanted=True)
+    choose(user, "note", mail=Mailing.DIGEST)
+    made = ticket_of(user)
+    desk.note(number=made.number, by=agent(1), text="Look.")
+    actions.mute(by=user, about=f"/tickets/{made.number}/")
+    assert not Notification.objects.exclude(mail_at=None).exists()
+    desk.receive(ticket_id=made.pk, requester=made.requester, text="Hello?")
+    assert not outbox.OutboxItem.objects.filter(handler="tickets.send_letter").exists()
+
+
+def test_who_wants_pop_ups_only_gets_them(db, client):
+    user = agent(1)
+    choose(user, "note", centre=False, popup=True)
+    client.force_login(user)
+    tell(user)
+    found = client.get("/notifications/fresh/?after=0").json()
+    assert (found["unread"], len(found["popups"])) == ("", 1)
 
 
 # ---------------------------------------------------------------------------------------------- pages

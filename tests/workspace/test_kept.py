@@ -110,6 +110,19 @@ def test_two_workers_count_one_report_once(tier1, slow):
     assert counting.count(row.pk)
 
 
+def test_a_report_that_cannot_be_counted_says_so_and_waits_no_more(client, tier1, slow, monkeypatch):
+    def broken(scope):
+        raise Invalid("The period is too long.")
+
+    monkeypatch.setitem(reports.REPORTS, "load", reports.Report("load", "x", "x", broken, broken))
+    client.force_login(tier1)
+    client.get("/reports/load/")
+    counting.sweep()
+    page = client.get("/reports/load/")
+    assert "could not be counted" in page.content.decode()
+    assert "Refresh" not in page
+
+
 def test_each_reader_has_figures_of_their_own(tier1, administrator, slow):
     made = ticket(1)
     made.restricted = True
@@ -170,6 +183,16 @@ def test_what_is_due_is_mailed_once_with_a_file_and_goes_on_to_the_next_time(tie
     made.refresh_from_db()
     assert made.next_at.date().isoformat() == "2026-03-06"
     assert ReportReader.objects.exclude(sent_at=None).count() == 2
+
+
+def test_an_occasion_is_sent_once_though_it_is_delivered_twice(tier1):
+    made = keep(tier1, every="never")
+    kept.send_now(by=tier1, pk=made.pk)
+    reader = made.readers.get()
+    kept.mail(reader.pk)
+    kept.mail(reader.pk)
+    assert len(mail.outbox) == 1
+    assert mail.outbox[0].extra_headers["Message-ID"].startswith(f"<report-{reader.pk}-")
 
 
 def test_each_gets_the_figures_that_they_may_see(tier1, administrator):

@@ -122,6 +122,14 @@ def test_nobody_shuts_themselves_out(admin, administrator):
     assert administrator.is_active
 
 
+def test_the_same_saved_twice_at_once_is_a_word_and_no_traceback(admin, monkeypatch):
+    monkeypatch.setattr("staff.actions.directory._wrong", lambda *args: {})
+    admin.post("/settings/people/invite/", new())
+    answer = admin.post("/settings/people/invite/", new())
+    assert answer.status_code == 409
+    assert "saved a moment before" in answer.content.decode()
+
+
 def test_automation_is_nobody_to_edit(admin):
     machine = actions.automation()
     assert admin.get(f"/settings/people/{machine.pk}/").status_code == 404

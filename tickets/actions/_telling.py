@@ -19,8 +19,9 @@ def people_of(ticket: Ticket, *, but: User | None = None) -> dict[int, str]:
         return {}
     return {
         user.pk: people[user.pk]
-        for user in User.objects.filter(pk__in=people, is_active=True)
-        if Ticket.objects.visible_to(user).filter(pk=ticket.pk).exists()
+        for user in User.objects.filter(pk__in=people, is_active=True).prefetch_related("memberships__tier")
+        if (user.standing.level and not ticket.restricted)
+        or Ticket.objects.visible_to(user).filter(pk=ticket.pk).exists()
     }
 
 

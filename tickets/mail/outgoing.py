@@ -209,7 +209,7 @@ def _of_template(
 
 def tell_staff(ticket: Ticket, message: Message) -> None:
     """Send what the requester wrote to the assignee and watchers who want it by mail; each may answer from their own address."""
-    people = User.objects.filter(mails_wanted=True, is_active=True)
+    people = User.objects.filter(mails_wanted=True, is_active=True).exclude(mutes__about=f"/tickets/{ticket.number}/")
     mailbox = mailbox_for(ticket)
     for person in (people.filter(tickets=ticket) | people.filter(watching__ticket=ticket)).distinct():
         if not Ticket.objects.visible_to(person).filter(pk=ticket.pk).exists():

@@ -14,7 +14,7 @@ from django.utils.functional import SimpleLazyObject
 
 from staff.models import Standing, Tier, User
 from staff.policies import can_see_settings, is_administrator
-from staff.queries import MOST_UNREAD, notifications_for, shown_count
+from staff.queries import MOST_UNREAD, newest_of, notifications_for, shown_count
 from tickets import policies
 from tickets.models import OPEN_STATUSES, Ticket
 from tickets.queries.queue import MOST_COUNTED, SOON, in_view
@@ -100,7 +100,7 @@ def _counting(user_id: int, standing: Standing) -> tuple[str, tuple[Any, ...]]:
     )
     parts.append(f"(SELECT count(*) FROM ({unread}) AS counted)")  # noqa: S608 - Django's own statement
     parameters += values
-    newest, values = notifications_for(user).order_by("-id").values("pk")[:1].query.sql_with_params()
+    newest, values = newest_of(user).values("pk")[:1].query.sql_with_params()
     parts.append(f"coalesce(({newest}), 0)")
     parameters += values
     parts += ["(SELECT number FROM tickets_slarevision LIMIT 1)", "(SELECT edited_at FROM tickets_slarevision LIMIT 1)"]

@@ -146,7 +146,8 @@ def presence(request: DeskRequest, number: int) -> HttpResponse:
     """Who else is on the ticket; a POST says that the reader is, or leaves."""
     ticket = queries.ticket_for(request.user, number)
     if request.method == "POST":
-        staff.mark_about_read(by=request.user, about=f"/tickets/{ticket.number}/")
+        if "leaves" not in request.POST:
+            staff.mark_about_read(by=request.user, about=f"/tickets/{ticket.number}/")
         present.note(
             number=ticket.number, user=request.user, writes=request.POST.get("writes") == "yes", leaves="leaves" in request.POST
         )  # fmt: skip

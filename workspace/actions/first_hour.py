@@ -5,6 +5,7 @@ import smtplib
 from email.message import EmailMessage
 from email.utils import format_datetime
 
+from anymail.exceptions import AnymailError
 from django.conf import settings
 from django.core.mail import EmailMessage as Mail
 from django.utils import timezone
@@ -37,7 +38,7 @@ def send_test_mail(*, by: User, mailbox_id: int) -> str:
             _to_the_listener(by, mailbox, rfc_id)
         else:
             Mail(SUBJECT, TEXT, to=[mailbox.address], headers={"Message-ID": f"<{rfc_id}>"}, from_email=by.email).send()
-    except (OSError, smtplib.SMTPException) as error:
+    except (OSError, smtplib.SMTPException, AnymailError) as error:
         raise Invalid(
             f"It could not be sent: {error}. Look at EMAIL_URL, or send one to {mailbox.address} yourself."
         ) from None

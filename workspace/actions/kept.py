@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from datetime import datetime, time, timedelta
+from smtplib import SMTPRecipientsRefused
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,7 +21,7 @@ from staff.models import Notification, User
 from supportdesk import outbox
 from supportdesk.errors import DeskError, NotFound
 from supportdesk.text import one_line
-from workspace import reports
+from workspace import counting, reports
 from workspace.models import Every, KeptReport, ReportReader
 
 MOST_READERS = 50
@@ -67,6 +68,8 @@ def save(
     found.readers.exclude(user__in=readers).delete()
     for reader in readers:
         ReportReader.objects.get_or_create(kept=found, user=reader)
+    if others := sorted(reader.email for reader in readers if reader != by):
+        staff.audit(by=by, action="report.mailed", thing=f"report {name}", after={"every": every, "to": others})
     return found
 
 
@@ -80,7 +83,7 @@ def delete(*, by: User, pk: int) -> None:
 def send_now(*, by: User, pk: int) -> int:
     """Mail one of one's own to its readers now. Returns to how many."""
     found = _own(by, pk)
-    return _put(found, f"now:{timezone.now().timestamp()}")
+    return _put(found, timezone.now())
 
 
 def _own(by: User, pk: int) -> KeptReport:
@@ -114,35 +117,55 @@ def sweep() -> int:
     for kept in KeptReport.objects.filter(next_at__lte=now, owner__is_active=True).select_for_update(
         skip_locked=True, of=("self",)
     )[:100]:
-        mails += _put(kept, f"{kept.next_at:%Y-%m-%dT%H:%M}")
+        mails += _put(kept, kept.next_at or now)
         kept.next_at = next_at(kept, now)
         kept.save(update_fields=["next_at"])
     return mails
 
 
-def _put(kept: KeptReport, occasion: str) -> int:
-    readers = list(kept.readers.filter(user__is_active=True).values_list("pk", flat=True))
+def _put(kept: KeptReport, occasion: datetime) -> int:
+    readers = list(kept.readers.filter(user__is_active=True).order_by("pk").values_list("pk", flat=True))
+    ReportReader.objects.filter(pk__in=readers).update(due_at=occasion)
     for pk in readers:
-        outbox.put("workspace.mail_report", pk, key=f"report:{pk}:{occasion}")
+        outbox.put("workspace.mail_report", pk, key=f"report:{pk}:{occasion.timestamp()}")
     return len(readers)
 
 
 @outbox.handler("workspace.mail_report")
 def mail(pk: int) -> None:
-    """Count a report for one reader and mail it, with its table as a file too; its owner hears of one that cannot be."""
-    reader = ReportReader.objects.select_related("kept__owner", "user").filter(pk=pk, user__is_active=True).first()
-    if reader is None:
-        return
+    """Count a report for one reader and mail it, with its table as a file too; its owner hears of one that cannot be.
+
+    Whoever does holds the reader's row, and an occasion that was sent is due no more.
+    """
+    with transaction.atomic():
+        rows = ReportReader.objects.filter(pk=pk, user__is_active=True, due_at__isnull=False)
+        reader = rows.select_for_update(skip_locked=True, of=("self",)).select_related("kept__owner", "user").first()
+        if reader is None:
+            if rows.exists():
+                raise outbox.Later
+            return
+        problem = _send(reader)
+        reader.due_at = None
+        reader.sent_at = reader.sent_at if problem else timezone.now()
+        reader.save(update_fields=["due_at", "sent_at"])
+    if problem:
+        raise outbox.GiveUp(problem)
+
+
+def _send(reader: ReportReader) -> str:
+    """Returns why it cannot be sent, whatever the time; empty when it was."""
     kept = reader.kept
     try:
         reports.check_can_see_reports(reader.user)
         scope = reports.Scope.read(reader.user, {"period": kept.period, "zone": kept.zone, "q": kept.query})
+        counting.limit(counting.LONGEST_MS)
         table = reports.report(kept.report).find(scope)
-    except DeskError as error:
+        counting.limit(0)
+        _message(reader, scope, table).send()
+    except (DeskError, SMTPRecipientsRefused) as error:
         _tell(kept, reader.user, str(error))
-        raise outbox.GiveUp(str(error)) from None
-    _message(kept, reader.user, scope, table).send()
-    ReportReader.objects.filter(pk=pk).update(sent_at=timezone.now())
+        return str(error)[:300]
+    return ""
 
 
 def _tell(kept: KeptReport, reader: User, words: str) -> None:
@@ -163,7 +186,8 @@ def _tell(kept: KeptReport, reader: User, words: str) -> None:
     )
 
 
-def _message(kept: KeptReport, to: User, scope: reports.Scope, table: reports.Table) -> EmailMultiAlternatives:
+def _message(reader: ReportReader, scope: reports.Scope, table: reports.Table) -> EmailMultiAlternatives:
+    kept, to = reader.kept, reader.user
     path = reverse("workspace:report", args=[kept.report])
     asked = urlencode({"period": kept.period, "zone": kept.zone, "q": kept.query})
     words = {
@@ -173,7 +197,10 @@ def _message(kept: KeptReport, to: User, scope: reports.Scope, table: reports.Ta
     message = EmailMultiAlternatives(
         subject=f"{kept.name}: {scope.first_day:%d %b} to {scope.last_day:%d %b %Y}",
         body=render_to_string("workspace/mail/report.txt", words), to=[to.email],
-        headers={"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"},
+        headers={
+            "Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All",
+            "Message-ID": f"<report-{reader.pk}-{reader.due_at:%Y%m%d%H%M%S}@{settings.MAIL_DOMAIN}>",
+        },
     )  # fmt: skip
     message.attach_alternative(render_to_string("workspace/mail/report.html", words), "text/html")
     message.attach(f"{kept.report}.csv", as_file(table), "text/csv")

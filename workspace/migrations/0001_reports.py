@@ -40,6 +40,7 @@ class Migration(migrations.Migration):
             name='ReportReader',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('due_at', models.DateTimeField(blank=True, null=True)),
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
                 ('kept', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='readers', to='workspace.keptreport')),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),

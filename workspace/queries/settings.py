@@ -14,10 +14,10 @@ from tickets.models import (
     Category,
     CustomField,
     ImapAccount,
-    InboundEmail,
     Macro,
     Mailbox,
     MailRule,
+    Message,
     RetentionPolicy,
     Rule,
     SavedView,
@@ -155,8 +155,8 @@ def checklist(user: User) -> Checklist | None:
     invited = by_people.filter(action="person.saved").exists() or others.exclude(role=Role.INTEGRATION).exists()
     sends = not settings.EMAIL_URL.startswith("file:")
     receives = bool(settings.SMTP_PORT or settings.LMTP_PORT or settings.MAIL_HOOKS) or ImapAccount.objects.exists()
-    mail = InboundEmail.objects.filter(rfc_id=desk.test_mail_id, ticket__isnull=False) if desk.test_mail_id else None
-    ticket = mail.values_list("ticket__number", flat=True).first() if mail is not None else None
+    mail = Message.objects.filter(rfc_id=desk.test_mail_id) if desk.test_mail_id else Message.objects.none()
+    ticket = mail.values_list("ticket__number", flat=True).first()
     steps = [
         Step(has_second_factor(user), "Guard your account", "An authenticator app or a passkey.", reverse("mfa_index")),
         Step(bool(edited & set(_LOOKED)), "Look over tiers, hours and promises", "They are the guide’s until you change them.", reverse("workspace:tiers")),
