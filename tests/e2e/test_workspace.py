@@ -240,3 +240,17 @@ def test_the_bell_tells_every_tab_and_pops_up_once(desk, sign_in):
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/tickets/{number}/")
     expect(second.locator("#bell-count")).to_have_text(str(before or ""))
+
+
+def test_an_administrators_first_hour_ends_with_a_mail_that_became_a_ticket(desk, sign_in):
+    page = sign_in("admin")
+    page.goto("/home/")
+    box = page.get_by_role("region", name="Your first hour")
+    box.get_by_label("Mailbox").select_option(label="tech@example.com")
+    box.get_by_role("button", name="Send one").click()
+    expect(box).to_contain_text(re.compile(r"A test mail became ticket \d+"), timeout=30_000)
+    box.get_by_role("link", name=re.compile("A test mail became ticket")).click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Test of the desk")
+    page.goto("/home/")
+    page.get_by_role("button", name="Put this away").click()
+    expect(page.get_by_role("region", name="Your first hour")).to_have_count(0)
