@@ -3,9 +3,11 @@
 import re
 import time
 
+import pytest
 from allauth.mfa.totp.internal import auth as totp
 from playwright.sync_api import expect
 
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e two")]
 PASSWORD = "supportdesk-demo"
 
 

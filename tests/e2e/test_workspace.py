@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e two")]
 MAIL = b"""From: Sofia Marin <sofia@nova-beauty.example>
 To: tech@example.com
 Subject: %s
