@@ -29,7 +29,7 @@ PAGES = [
     "/settings/tiers/", "/settings/tiers/1/", "/settings/contacts/new/", "/settings/teams/new/", "/settings/accounts/",
     "/settings/promises/", "/settings/promises/policies/1/", "/settings/calendars/business-hours/", "/settings/tickets/",
     "/settings/fields/new/", "/settings/retention/new/", "/settings/rules/", "/settings/rules/1/", "/settings/recurring/",
-    "/settings/recurring/new/", "/settings/mail/", "/settings/mail/templates/", "/settings/mail/rules/", "/mail/outgoing/", "/mail/attention/",
+    "/settings/recurring/new/", "/settings/mail/", "/settings/mail/templates/", "/settings/mail/rules/", "/mail/upload/", "/mail/outgoing/", "/mail/attention/",
     "/audit/",
 ]  # fmt: skip
 BEFORE_SIGN_IN = ["/accounts/login/", "/accounts/password/reset/"]

@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Playwright, expect
 
 from supportdesk.embedded import places, processes, servers
@@ -180,3 +181,24 @@ def sign_in(desk: Desk, playwright_chromium: Browser) -> Iterator[Any]:
     for context in contexts:
         context.close()
     assert errors == []
+
+
+# Colours and width in which every page is looked at, and what is asked there: in the dark nothing but colours is other.
+LOOKS = (("light", 1440, {}), ("dark", 1440, {"runOnly": ["color-contrast"]}), ("light", 390, {}))
+AT_REST = "Promise.allSettled(document.getAnimations().map(one => one.finished))"
+
+
+def faults_of(page: Page) -> list[tuple[str, str, str]]:
+    """What axe finds on the page that is open, and whether it scrolls sideways: in light, in dark, and at phone width."""
+    faults = []
+    page.evaluate(Axe().axe_script)
+    for colours, width, options in LOOKS:
+        page.emulate_media(color_scheme=colours, reduced_motion="reduce")  # type: ignore[arg-type]
+        page.set_viewport_size({"width": width, "height": 844})
+        page.evaluate(AT_REST)
+        look = f"{colours} {width}"
+        found = page.evaluate(f"axe.run({json.dumps({'resultTypes': ['violations'], **options})})")["violations"]
+        faults += [(look, fault["id"], fault["nodes"][0]["html"][:120]) for fault in found]
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            faults.append((look, "scrolls sideways", ""))
+    return faults

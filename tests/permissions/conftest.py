@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
-from django.test import override_settings
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from runbooks import actions as run_actions
@@ -61,8 +61,7 @@ def files(tmp_path_factory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def people(kept) -> dict[str, User | None]:
-    return {
-        "nobody": None,
+    made = {
         "tierless": UserFactory(),
         "tier1": agent(1),
         "tier2": agent(2),
@@ -72,6 +71,11 @@ def people(kept) -> dict[str, User | None]:
         "auditor": UserFactory(role="auditor"),
         "integration": UserFactory(role="integration"),
     }
+    for person in made.values():  # signed in once, for all tests
+        client = Client()
+        client.force_login(person, backend="allauth.account.auth_backends.AuthenticationBackend")
+        person.session = client.cookies[settings.SESSION_COOKIE_NAME].value
+    return {"nobody": None, **made}
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ An address that is not in the tables of `pages` and `api` fails the first test, 
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -53,10 +54,10 @@ def test_every_address_is_in_a_table():
     assert missing == []
 
 
-def signed_in(user: User | None) -> Client:
-    client = Client()
+def signed_in(user: User | None, **options: Any) -> Client:
+    client = Client(**options)
     if user is not None:
-        client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+        client.cookies[settings.SESSION_COOKIE_NAME] = user.session
     return client
 
 
@@ -118,8 +119,7 @@ def test_acting_on_a_page(people, things, name):
 @pytest.mark.parametrize("name", [name for name, row in PAGES.items() if row[3]])
 def test_a_form_without_its_csrf_token_is_refused(people, things, name):
     path, _, data, _ = PAGES[name]
-    client = Client(enforce_csrf_checks=True)
-    client.force_login(people["administrator"], backend="allauth.account.auth_backends.AuthenticationBackend")
+    client = signed_in(people["administrator"], enforce_csrf_checks=True)
     assert client.post(path.format(**things), filled(data, things)).status_code == 403
 
 
