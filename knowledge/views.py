@@ -8,6 +8,7 @@ from django.views.decorators.http import require_GET
 
 from knowledge import queries
 from staff.requests import DeskRequest
+from supportdesk.text import number_of
 from tickets.queries import ticket_for
 
 MOST_PICKED = 12
@@ -50,5 +51,4 @@ def pick(request: DeskRequest) -> HttpResponse:
 
 
 def _ticket(request: DeskRequest) -> int | None:
-    number = request.GET.get("ticket", "")
-    return int(number) if number.isdecimal() else None
+    return number_of(request.GET.get("ticket", ""))

@@ -37,6 +37,7 @@ from runbooks.models.runbook import view_level_of
 from runbooks.plans import unfit
 from staff.models import User
 from supportdesk.errors import NotFound
+from supportdesk.text import number_of
 
 MOST_OUTPUT = 256 * 1024  # bytes of output in one answer
 MOST_HITS = 500
@@ -193,9 +194,8 @@ def history(user: User, given: Any) -> QuerySet[Execution]:
         found = found.filter(trigger=trigger)
     if given.get("by") == "me":
         found = found.filter(requested_by=user)
-    days = given.get("days", "")
-    if days.isdecimal() and 0 < int(days[:5]) < 36_500:
-        found = found.filter(created_at__gte=timezone.now() - timedelta(days=int(days[:5])))
+    if 0 < (days := number_of(given.get("days", "")) or 0) < 36_500:
+        found = found.filter(created_at__gte=timezone.now() - timedelta(days=days))
     return found
 
 
@@ -406,6 +406,12 @@ def _pieces(rows: QuerySet[OutputChunk], after: int, last_seq: int, most: int) -
     return Output(chunks, last, more or (last < last_seq and len(chunks) == 2000))
 
 
+def line_of(text: str) -> int:
+    """The number of a line that a client wrote, negative from the end; the first for anything else."""
+    number = number_of(text.removeprefix("-")) or 0
+    return -number if text.startswith("-") else number
+
+
 def output_window(found: Execution, *, line: int, most: int = MOST_OUTPUT) -> Output:
     """Output from the piece that holds a line (counted from 0); a negative line counts from the end."""
     if line < 0:
@@ -586,9 +592,12 @@ def thresholds() -> QuerySet[Threshold]:
 # ---------------------------------------------------------------------------------------- cursors
 def run_cursor(user: User, key: str) -> int | None:
     """Output and state of one run as one growing number."""
-    if not key.isdecimal():
-        return None
-    row = Execution.objects.visible_to(user).filter(pk=int(key)).values_list("last_seq", "state", "attempt").first()
+    row = (
+        Execution.objects.visible_to(user)
+        .filter(pk=number_of(key) or 0)
+        .values_list("last_seq", "state", "attempt")
+        .first()
+    )
     if row is None:
         return None
     return int(row[0] * 1000 + row[2] * 20 + list(RunState).index(RunState(row[1])))

@@ -17,6 +17,7 @@ from rest_framework.serializers import Serializer
 
 from supportdesk.errors import Conflict, DeskError, Invalid, NotFound
 from supportdesk.models import IdempotentAnswer
+from supportdesk.text import number_of
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
@@ -156,7 +157,7 @@ def if_match(request: Request) -> int | None:
     value = request.headers.get("If-Match", "").strip()
     if value in {"", "*"}:
         return None
-    digits = value.removeprefix("W/").strip('"')
-    if not digits.isdecimal():
+    version = number_of(value.removeprefix("W/").strip('"'))
+    if version is None:
         raise Invalid(f'If-Match: {value} is not an ETag of this API; send it as you got it, for example "7".')
-    return int(digits)
+    return version

@@ -5,7 +5,7 @@ authorises again. A browser that was away sends the cursors it last saw (`after`
 comes from the database, so a lost event only costs a moment.
 """
 
-import asyncio
+import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +21,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpRe
 from django.views.decorators.http import require_safe
 
 from supportdesk.doorbell import client
+from supportdesk.text import number_of
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,16 @@ def publish_all(*told: tuple[str, dict[str, Any]]) -> None:
     transaction.on_commit(send)
 
 
+def _door(session_key: str | None) -> str:
+    """The channel on which the streams of a session hear that it has ended. The key itself goes nowhere."""
+    return f"{CHANNEL}session.{hashlib.sha256((session_key or '').encode()).hexdigest()}"
+
+
+def end_streams(session_key: str) -> None:
+    """Close the streams of a browser session, once the transaction that ends it commits."""
+    publish_all((_door(session_key).removeprefix(CHANNEL), {}))
+
+
 def cursors(user: Any, topics: list[str]) -> dict[str, int]:
     """The newest cursor of each topic that the user may listen to."""
     found = {}
@@ -77,7 +88,7 @@ def cursors(user: Any, topics: list[str]) -> dict[str, int]:
 
 def _after(text: str) -> dict[str, int]:
     pairs = (part.rpartition(":") for part in text.split(",") if part)
-    return {topic: int(value) for topic, _, value in pairs if value.isdecimal() and len(value) < 19}
+    return {topic: number for topic, _, value in pairs if (number := number_of(value)) is not None}
 
 
 def _cursors_and_let_go(request: HttpRequest, topics: list[str]) -> tuple[bool, dict[str, int]]:
@@ -118,8 +129,8 @@ async def _lines(request: HttpRequest, topics: list[str], after: dict[str, int])
     subscriber = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2)
     try:
         async with subscriber.pubsub() as listener:
-            if topics:
-                await listener.subscribe(*[CHANNEL + topic for topic in topics])
+            door = _door(request.session.session_key)
+            await listener.subscribe(door, *[CHANNEL + topic for topic in topics])
             # Read after subscribing, so that nothing falls between.
             _, now = await sync_to_async(_cursors_and_let_go)(request, topics)
             yield b"retry: 3000\n" + event({"kind": "hello", "cursors": now})
@@ -127,11 +138,9 @@ async def _lines(request: HttpRequest, topics: list[str], after: dict[str, int])
                 if topic in after and cursor > after[topic]:
                     yield event({"topic": topic, "kind": "changed", "cursor": cursor})
             while True:
-                if not topics:
-                    await asyncio.sleep(KEEP_ALIVE)
-                    message = None
-                else:
-                    message = await listener.get_message(ignore_subscribe_messages=True, timeout=KEEP_ALIVE)
+                message = await listener.get_message(ignore_subscribe_messages=True, timeout=KEEP_ALIVE)
+                if message and message["channel"] == door.encode():
+                    return
                 yield b"data: " + message["data"] + b"\n\n" if message else b": still here\n\n"
     except (redis.RedisError, OSError) as error:
         log.info("an event stream ends, Redis is away: %s", error)

@@ -3,6 +3,7 @@
 A page costs 45 KB of styles and scripts at most (docs/performance.md).
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,15 @@ SHEETS = (
 )  # fmt: skip
 BUNDLE = "css/all.css"
 LARGE = 120_000
+
+
+# A pseudo-class of any descendant: `.queue :is(th, td)`.
+_DESCENDANT = re.compile(r"(?<=[\w)\]*])\s+:(?=[a-z])")
+
+
+def shorter_css(text: str) -> str:
+    """A sheet without comments and needless space. The minifier would take the space before a pseudo-class for needless."""
+    return str(rcssmin.cssmin(_DESCENDANT.sub(" *:", text)))
 
 
 class DeskCompressor(Compressor):
@@ -45,7 +55,7 @@ class DeskStaticFilesStorage(CompressedManifestStaticFilesStorage):
 
     def _shorten(self, name: str) -> None:
         text = self._text(name)
-        self._rewrite(name, rcssmin.cssmin(text) if name.endswith(".css") else rjsmin.jsmin(text))
+        self._rewrite(name, shorter_css(text) if name.endswith(".css") else rjsmin.jsmin(text))
 
     def _text(self, name: str) -> str:
         with self.open(name) as file:

@@ -57,6 +57,11 @@ def clean(text: str) -> str:
     return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
 
 
+def number_of(text: str) -> int | None:
+    """A whole number, such as the key of a row, that a client wrote; None for anything else and for what no row can have."""
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < 19 else None
+
+
 def one_line(text: str, *, most: int = 200) -> str:
     """The text on one line, white space collapsed, cut with an ellipsis."""
     line = " ".join(clean(text).split())

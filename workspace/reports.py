@@ -29,6 +29,7 @@ from runbooks.models import Execution, RunState
 from staff.models import User
 from supportdesk.errors import Invalid, NotFound
 from supportdesk.templatetags.desk import in_words
+from supportdesk.text import number_of
 from tickets import policies
 from tickets.models import (
     Channel,
@@ -528,9 +529,9 @@ def _parts(key: str, count: int) -> list[str]:
 
 
 def _number(text: str) -> int:
-    if not (text.isdecimal() and text.isascii() and len(text) < 10):
+    if (number := number_of(text)) is None:
         raise NotFound("There is no such row.")
-    return int(text)
+    return number
 
 
 REPORTS = {

@@ -17,6 +17,7 @@ from staff.models import AUTOMATION, Contact, DeskSettings, Role, Team, Tier, Us
 from staff.policies import check_can_see_settings, check_is_administrator, has_second_factor, is_administrator
 from staff.requests import DeskRequest
 from supportdesk.errors import Invalid, NotFound
+from supportdesk.text import number_of
 from tickets import actions as tickets
 from tickets.models import OPEN_STATUSES, Ticket
 from workspace import forms
@@ -169,7 +170,7 @@ def accounts(request: DeskRequest) -> HttpResponse:
 def test_mail(request: DeskRequest) -> HttpResponse:
     """Send the mail that is to become a ticket."""
     pk = request.POST.get("mailbox", "")
-    first_hour.send_test_mail(by=request.user, mailbox_id=int(pk) if pk.isdecimal() and len(pk) < 19 else 0)
+    first_hour.send_test_mail(by=request.user, mailbox_id=number_of(pk) or 0)
     messages.success(request, "Sent. It becomes a ticket within seconds.")
     return redirect("workspace:home")
 

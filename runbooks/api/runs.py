@@ -26,6 +26,7 @@ from runbooks.api.serializers import (
 from runbooks.models import AdvanceApproval, Execution
 from supportdesk.api import IDEMPOTENCY_KEY, ApiRequest, DeskViewSet
 from supportdesk.errors import NotPermitted
+from supportdesk.text import number_of
 
 
 def scopes_of(request: ApiRequest) -> list[str] | None:
@@ -40,11 +41,6 @@ def run_data(request: ApiRequest, pk: int) -> dict[str, object]:
         "approvals": RunApprovalSerializer(detail.approvals, many=True).data,
         "steps": StepSerializer(detail.steps, many=True).data,
     }
-
-
-def _number(text: str, default: int) -> int:
-    digits = text.removeprefix("-")
-    return int(text) if digits.isdecimal() and digits.isascii() and len(digits) < 18 else default
 
 
 class ExecutionViewSet(mixins.ListModelMixin, DeskViewSet):
@@ -93,9 +89,9 @@ class ExecutionViewSet(mixins.ListModelMixin, DeskViewSet):
         execution = queries.execution(request.user, int(pk))
         line = request.query_params.get("line")
         if line is not None:
-            part = queries.output_window(execution, line=_number(line, 0))
+            part = queries.output_window(execution, line=queries.line_of(line))
         else:
-            part = queries.output(execution, after=max(0, _number(request.query_params.get("after", "0"), 0)))
+            part = queries.output(execution, after=number_of(request.query_params.get("after", "0")) or 0)
         answer = {
             "state": execution.state,
             "final": execution.is_final and part.after >= execution.last_seq,
@@ -186,7 +182,7 @@ class ExecutionViewSet(mixins.ListModelMixin, DeskViewSet):
     @action(detail=True, methods=["get"], filter_backends=[], pagination_class=None)
     def compare(self, request: ApiRequest, pk: str) -> Response:
         """This run beside another: parameters and steps, and which of them differ."""
-        other = _number(request.query_params.get("with", ""), 0)
+        other = number_of(request.query_params.get("with", "")) or 0
         found = queries.compare(request.user, int(pk), other)
         answer = {
             "same_version": found.same_version,

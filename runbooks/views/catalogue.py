@@ -15,6 +15,7 @@ from runbooks import actions, choices, definition, forms, policies, queries
 from runbooks.models import Execution, Purpose, Risk, Runbook, RunbookDraft, Trigger
 from staff.requests import DeskRequest
 from supportdesk.errors import Invalid
+from supportdesk.text import number_of
 
 BLANK = """schema: 1
 id: my-runbook
@@ -109,13 +110,14 @@ def _targets(request: DeskRequest, parsed: definition.Definition) -> list[str]:
 
 
 def _start(request: DeskRequest, slug: str, params: dict[str, Any], targets: list[str]) -> list[Execution]:
-    ticket = request.POST.get("ticket", "").strip().removeprefix("#")
-    if ticket and not ticket.isdecimal():
+    typed = request.POST.get("ticket", "").strip().removeprefix("#")
+    ticket = number_of(typed)
+    if typed and ticket is None:
         raise Invalid("Write the ticket’s number.", fields={"ticket": ["Write the ticket’s number, for example 1042."]})
     sizes: dict[str, Any] = {}
     for name in ("size", "stop_after"):
         if text := request.POST.get(name, "").strip():
-            if not text.isdecimal() or not 1 <= int(text) <= 500:
+            if not 1 <= (number_of(text) or 0) <= 500:
                 raise Invalid(
                     "Write a whole number from 1 to 500.", fields={name: ["Write a whole number from 1 to 500."]}
                 )
@@ -126,7 +128,7 @@ def _start(request: DeskRequest, slug: str, params: dict[str, Any], targets: lis
         targets=targets,
         by=request.user,
         params=params,
-        ticket=int(ticket) if ticket else None,
+        ticket=ticket,
         dry_run=request.POST.get("act") == "plan" or bool(request.POST.get("dry_run")),
         break_glass=request.POST.get("break_glass", "").strip(),
         trigger=Trigger.ARTICLE if article else Trigger.TICKET if ticket else Trigger.PERSON,

@@ -15,6 +15,7 @@ from runbooks.models import Runbook, RunState, Target, Trigger, Worker
 from runbooks.queries import MOST_OUTPUT
 from staff.requests import DeskRequest
 from supportdesk.errors import Invalid
+from supportdesk.text import number_of
 from tickets.queries import ticket_for
 
 # What a row of the history shows: a run has many more columns.
@@ -102,19 +103,14 @@ def _state(
     return render(request, "runbooks/_state.html", context)
 
 
-def _number(text: str) -> int:
-    digits = text.removeprefix("-")
-    return int(text) if digits.isdecimal() and digits.isascii() and len(digits) < 18 else 0
-
-
 @require_GET
 def output(request: DeskRequest, pk: int) -> HttpResponse:
     """Output after a sequence number, or with `line` from that line. Desk-After holds the next number, Desk-More says that there is more."""
     found = queries.execution(request.user, pk)
     if "line" in request.GET:
-        part = queries.output_window(found, line=_number(request.GET["line"]))
+        part = queries.output_window(found, line=queries.line_of(request.GET["line"]))
     else:
-        part = queries.output(found, after=max(0, _number(request.GET.get("after", "0"))))
+        part = queries.output(found, after=number_of(request.GET.get("after", "0")) or 0)
     response = render(request, "runbooks/_lines.html", {"lines": display.lines(part.chunks)})
     response["Desk-After"], response["Desk-More"] = str(part.after), "1" if part.more else "0"
     return response
@@ -148,11 +144,11 @@ def compare(request: DeskRequest, pk: int, other: int) -> HttpResponse:
 def compare_with(request: DeskRequest, pk: int) -> HttpResponse:
     """From a number in a form to the address of the comparison."""
     queries.execution(request.user, pk)
-    other = request.GET.get("other", "").strip().removeprefix("#")
-    if not other.isdecimal() or len(other) > 17:
+    other = number_of(request.GET.get("other", "").strip().removeprefix("#"))
+    if other is None:
         messages.error(request, "Write the number of another run.")
         return redirect("runbooks:run", pk)
-    return redirect("runbooks:compare", pk, int(other))
+    return redirect("runbooks:compare", pk, other)
 
 
 @require_POST

@@ -15,6 +15,7 @@ from runbooks.models import Fold, Gap, Missed, Overlap, Runbook, Schedule
 from staff.models import check_time_zone
 from staff.requests import DeskRequest
 from supportdesk.errors import Invalid
+from supportdesk.text import number_of
 
 CHOICES = {"missed": Missed.choices, "gap": Gap.choices, "fold": Fold.choices, "overlap": Overlap.choices}
 
@@ -132,13 +133,14 @@ def _with_params(given: Any, found: Schedule | None) -> Any:
 
 def _read(request: DeskRequest) -> dict[str, Any]:
     given = request.POST
-    for name, words in (("grace", "minutes"), ("jitter", "seconds")):
-        if not given.get(name, "0").isdecimal():
-            raise Invalid(f"Write {words} as a whole number.", fields={name: [f"Write {words} as a whole number."]})
+    grace, jitter = number_of(given.get("grace", "60")), number_of(given.get("jitter", "0"))
+    for name, number, unit in (("grace", grace, "minutes"), ("jitter", jitter, "seconds")):
+        if number is None:
+            raise Invalid(f"Write {unit} as a whole number.", fields={name: [f"Write {unit} as a whole number."]})
     return {
         "name": given.get("name", ""), "targets": given.getlist("targets"), "cron_rule": given.get("cron", ""), "zone": given.get("zone", ""),
-        "missed": given.get("missed", ""), "grace_seconds": int(given.get("grace", "60")[:6]) * 60, "gap": given.get("gap", ""),
-        "fold": given.get("fold", ""), "overlap": given.get("overlap", ""), "jitter_seconds": int(given.get("jitter", "0")[:6]),
+        "missed": given.get("missed", ""), "grace_seconds": (grace or 0) * 60, "gap": given.get("gap", ""),
+        "fold": given.get("fold", ""), "overlap": given.get("overlap", ""), "jitter_seconds": jitter or 0,
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from runbooks import actions, policies, queries, windows
 from runbooks.models import Target
 from staff.requests import DeskRequest
 from supportdesk.errors import Invalid
+from supportdesk.text import number_of
 
 BLANK = """host:
   via: local
@@ -105,13 +106,13 @@ def _read(given: dict[str, str]) -> dict[str, Any]:
             raise Invalid(
                 f"{name.capitalize()} are written as name: value.", fields={name: ["Write name: value, a line each."]}
             )
-    if not given["run_level"].isdecimal():
+    if (level := number_of(given["run_level"])) is None:
         raise Invalid("Choose a tier.", fields={"run_level": ["Choose a tier."]})
     rules = parsed.pop("rules")
     more = {"windows": rules.get("windows") or [], "freezes": rules.get("freezes") or []}
     return {
         "name": given["name"], "environment": given["environment"], "site": given["site"].strip(), "zone": given["zone"].strip(),
-        "run_level": int(given["run_level"]), **parsed, **more,
+        "run_level": level, **parsed, **more,
     }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from staff.forms import NoticesForm
 from staff.models import User, thing_at
 from staff.requests import DeskRequest
 from supportdesk.errors import Invalid, NotFound
+from supportdesk.text import number_of
 
 
 @require_GET
@@ -37,7 +38,7 @@ def notifications(request: DeskRequest) -> HttpResponse:
 def fresh(request: DeskRequest) -> HttpResponse:
     """For open browsers: how many wait, and what is to pop up of what came after `after`."""
     after = request.GET.get("after", "")
-    waits, rows = queries.fresh_notices(request.user, int(after) if after.isdecimal() and len(after) < 19 else None)
+    waits, rows = queries.fresh_notices(request.user, number_of(after))
     popups = [{"id": row.pk, "text": row.text, "reason": row.reason} for row in rows]
     return JsonResponse({"unread": waits, "popups": popups})
 
@@ -46,7 +47,7 @@ def fresh(request: DeskRequest) -> HttpResponse:
 def read(request: DeskRequest) -> HttpResponse:
     """Mark one (`pk`) or all as read."""
     pk = request.POST.get("pk", "")
-    actions.mark_read(by=request.user, pk=int(pk) if pk.isdecimal() and len(pk) < 19 else None)
+    actions.mark_read(by=request.user, pk=number_of(pk))
     return _back(request, "" if pk else "All read.")
 
 

@@ -7,6 +7,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from staff import actions, queries
 from staff.requests import DeskRequest
+from supportdesk.text import number_of
 
 
 @require_GET
@@ -18,9 +19,8 @@ def index(request: DeskRequest) -> HttpResponse:
 @require_POST
 def end(request: DeskRequest) -> HttpResponse:
     """End one session (`pk`), or all but this one."""
-    pk = request.POST.get("pk", "")
-    if pk.isdecimal() and len(pk) < 19:
-        actions.end_session(by=request.user, pk=int(pk))
+    if "pk" in request.POST:
+        actions.end_session(by=request.user, pk=number_of(request.POST["pk"]) or 0)
         messages.success(request, "That session has ended.")
     else:
         ended = actions.end_sessions(of=request.user, by=request.user, but=request.session.session_key)

@@ -5,6 +5,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from supportdesk.statics import SHEETS
+from tests.e2e.conftest import ROOT
+
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e two")]
 MAIL = b"""From: Sofia Marin <sofia@nova-beauty.example>
 To: tech@example.com
@@ -25,6 +28,27 @@ def undo_after(page, words):
     page.get_by_label("How long a reply can be taken back").select_option(label=words)
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#toasts")).to_contain_text("Saved.")
+
+
+def test_the_sheet_that_is_served_says_what_the_sources_say(desk, sign_in):
+    page = sign_in("tier2")
+    sources = "\n".join((ROOT / "static" / "css" / f"{sheet}.css").read_text() for sheet in SHEETS)
+    served = page.evaluate(
+        "fetch(document.querySelector('link[rel=stylesheet]').href).then(answer => answer.text())"
+    )
+    assert len(served) < len(sources) * 0.95
+    rules = """text => {
+        const sheet = new CSSStyleSheet(), said = [];
+        sheet.replaceSync(text);
+        const walk = list => [...list].forEach(rule => rule.cssRules?.length && !rule.selectorText
+            ? (said.push(rule.conditionText ?? rule.name ?? ''), walk(rule.cssRules)) : said.push(rule.cssText));
+        walk(sheet.cssRules);
+        return said;
+    }"""
+    assert [one.replace("*:", ":") for one in page.evaluate(rules, served)] == page.evaluate(rules, sources)
+    page.goto("/tickets/?view=all")
+    cell = page.locator(".queue tbody td").nth(3)
+    assert cell.evaluate("cell => getComputedStyle(cell).overflowX") in {"hidden", "clip"}
 
 
 def test_the_whole_job_by_keys_and_on_to_the_next(desk, sign_in):

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from staff.models import Calendar, Tier, User
 from supportdesk.errors import Invalid
-from supportdesk.text import one_line
+from supportdesk.text import number_of, one_line
 from tickets import recipe as recipes
 from tickets.actions import _messages as messages
 from tickets.actions._messages import NewFile
@@ -125,8 +125,7 @@ def refuse(form: forms.Form, error: Invalid) -> None:
 
 def version(data: Mapping[str, Any]) -> int | None:
     """The version that a page sent with a change."""
-    value = str(data.get("version", ""))
-    return int(value) if value.isdecimal() else None
+    return number_of(str(data.get("version", "")))
 
 
 def choice(data: Mapping[str, Any], name: str, choices: Any) -> Any:
@@ -142,7 +141,7 @@ def person(data: Mapping[str, Any], name: str) -> User | None:
     value = str(data.get(name, ""))
     if not value:
         return None
-    user = User.objects.filter(pk=value, is_active=True).first() if value.isdecimal() else None
+    user = User.objects.filter(pk=number_of(value) or 0, is_active=True).first()
     if user is None:
         raise Invalid("That person is not on the desk any more; choose another.")
     return user
@@ -354,7 +353,7 @@ class RecurrenceForm(MoreRecipeForm):
 def numbers(data: Any) -> list[int]:
     """Numbers of chosen tickets, from checkboxes or apart by commas."""
     texts = ",".join(data.getlist("numbers")).split(",")
-    return [int(text) for text in texts if text.isdecimal() and len(text) < 18][:1000]
+    return [number for text in texts if (number := number_of(text)) is not None][:1000]
 
 
 def runs(data: Any) -> list[dict[str, Any]]:
@@ -375,16 +374,15 @@ def runs(data: Any) -> list[dict[str, Any]]:
 
 def ticket_number(data: Mapping[str, Any], name: str) -> int:
     """A number that somebody typed, with or without #."""
-    text = str(data.get(name, "")).strip().removeprefix("#")
-    if not text.isdecimal() or len(text) > 17:
+    number = number_of(str(data.get(name, "")).strip().removeprefix("#"))
+    if number is None:
         raise Invalid("Write a number, for example 1042.", fields={name: ["Write a number, for example 1042."]})
-    return int(text)
+    return number
 
 
 def ticket_number_or_none(data: Mapping[str, Any], name: str) -> int | None:
     """A number of a hidden field; None where it says nothing."""
-    text = str(data.get(name, ""))
-    return int(text) if text.isdecimal() and text.isascii() and len(text) < 18 else None
+    return number_of(str(data.get(name, "")))
 
 
 class PolicyForm(forms.Form):
@@ -416,7 +414,7 @@ class PolicyForm(forms.Form):
 
     def clean_milestones(self) -> list[int]:
         texts = self.cleaned_data["milestones"].replace(",", " ").replace("%", " ").split()
-        if not texts or not all(text.isdecimal() and 1 <= int(text) <= 1000 for text in texts):
+        if not texts or not all(1 <= (number_of(text) or 0) <= 1000 for text in texts):
             raise forms.ValidationError("Write percents from 1 to 1000, for example 75, 90, 100, 150.")
         return sorted({int(text) for text in texts})
 

@@ -9,6 +9,7 @@ from django.http import QueryDict
 
 from staff.models import User
 from supportdesk.errors import Invalid
+from supportdesk.text import number_of
 from tickets.forms import RecipeForm, style, ticket_number_or_none, uploads, version, wall_clock
 from tickets.models import MessageKind, Status
 from tickets.queries.queue import COLUMNS, GROUPS
@@ -29,7 +30,7 @@ def written(data: QueryDict, files: Sequence[UploadedFile]) -> dict[str, Any]:
     return {
         "text": data.get("text", ""), "kind": kind, "version": version(data), "files": uploads(list(files)),
         "then": Status(then) if then and kind == MessageKind.REPLY else None,
-        "macros": [int(one) for one in data.getlist("macros") if one.isdecimal() and len(one) < 18][:10],
+        "macros": [key for one in data.getlist("macros") if (key := number_of(one)) is not None][:10],
         "minutes": int(minutes) if minutes else None, "seen": ticket_number_or_none(data, "seen"),
         "at": wall_clock(data, "send_at") if later else None,
     }  # fmt: skip

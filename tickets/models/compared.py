@@ -7,6 +7,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from staff.models import User
+from supportdesk.text import number_of
 from tickets.models.ticket import Category, Priority, Status, Ticket
 
 NOBODY = "Nobody"
@@ -26,9 +27,7 @@ def compared(ticket: Ticket, posted: Mapping[str, str]) -> list[tuple[str, str, 
 
 def _row(model: Any, missing: str) -> Any:
     """What shows a row that a form names by its key."""
-    return lambda text: (
-        str(model.objects.filter(pk=text).first() or missing) if text.isdecimal() and len(text) < 19 else missing
-    )
+    return lambda text: str(model.objects.filter(pk=number_of(text)).first() or missing)
 
 
 def _moment(text: str) -> str:

@@ -1,14 +1,13 @@
 """Where a browser's topic stands in the database."""
 
 from staff.models import User
+from supportdesk.text import number_of
 from tickets.models import Ticket, TicketEvent
 
 
 def ticket_cursor(user: User, number: str) -> int | None:
     """The newest event of a ticket that the user may see."""
-    if not number.isdecimal():
-        return None
-    ticket = Ticket.objects.visible_to(user).filter(number=int(number)).values_list("pk", flat=True).first()
+    ticket = Ticket.objects.visible_to(user).filter(number=number_of(number) or 0).values_list("pk", flat=True).first()
     if ticket is None:
         return None
     return TicketEvent.objects.filter(ticket=ticket).order_by("-id").values_list("id", flat=True).first() or 0

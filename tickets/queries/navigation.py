@@ -15,6 +15,7 @@ from django.utils.functional import SimpleLazyObject
 from staff.models import Standing, Tier, User
 from staff.policies import can_see_settings, is_administrator
 from staff.queries import MOST_UNREAD, newest_of, notifications_for, shown_count
+from supportdesk.text import number_of
 from tickets import policies
 from tickets.models import OPEN_STATUSES, Ticket
 from tickets.queries.queue import MOST_COUNTED, SOON, in_view
@@ -48,7 +49,7 @@ def _saved(request: HttpRequest) -> int | None:
     htmx = getattr(request, "htmx", None)
     url = urlsplit((htmx.current_url_abs_path if htmx else "") or request.get_full_path())
     key = parse_qs(url.query).get("saved", [""])[0]
-    return int(key) if key.isdecimal() and len(key) < 18 else None
+    return number_of(key)
 
 
 def _section(request: HttpRequest) -> tuple[str, int | None]:
@@ -65,7 +66,7 @@ def _section(request: HttpRequest) -> tuple[str, int | None]:
         return "saved", None
     tier = asked.get("tier", [""])[0]
     if url.path != "/tickets/" or tier:
-        return "", int(tier) if tier.isdecimal() else None
+        return "", number_of(tier)
     return asked.get("view", ["open"])[0], None
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from django.db.models import Count, Q
 
 from staff.models import Membership, Tier, User
+from supportdesk.text import number_of
 from tickets.models import OPEN_STATUSES, Ticket
 
 
@@ -21,7 +22,8 @@ class Colleague:
 
 def person(text: str) -> User | None:
     """The person of a filter by id; nothing is asked for other filters."""
-    return User.objects.filter(pk=int(text)).first() if text.isdecimal() and len(text) < 18 else None
+    key = number_of(text)
+    return User.objects.filter(pk=key).first() if key is not None else None
 
 
 def team(user: User) -> list[tuple[Tier, list[Colleague]]]:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 
 from staff.models import Tier, User
-from supportdesk.text import clean
+from supportdesk.text import clean, number_of
 from tickets.models import OPEN_STATUSES, Organization, Priority, Requester, SavedView, SLATimer, Status, Ticket
 from tickets.queries import clocks, search
 from tickets.query import language
@@ -88,7 +88,7 @@ class Filters:
         for name, choices in allowed.items():
             if values[name] and values[name] not in choices:
                 ignored.append(f"{name}:{values.pop(name)}")
-        if (who := values["assignee"]) and who not in {"me", "none"} and not who.isdecimal():
+        if (who := values["assignee"]) and who not in {"me", "none"} and number_of(who) is None:
             ignored.append(f"assignee:{values.pop('assignee')}")
         view, sort, size = (
             parameters.get("view", "open"),
@@ -99,7 +99,7 @@ class Filters:
         saved = None
         if (key := parameters.get("saved", "") or parameters.get("saved_key", "")) and user is not None:
             known = SavedView.objects.visible_to(user)
-            saved = known.filter(pk=int(key)).first() if key.isdecimal() and len(key) < 18 else None
+            saved = known.filter(pk=number_of(key) or 0).first()
             if saved is None:
                 ignored.append(f"saved:{key[:20]}")
         view = "all" if saved else view
@@ -112,7 +112,7 @@ class Filters:
             saved=saved,
             group=group if group in GROUPS else "",
             sort=sort if sort in SORTS or sort == "relevance" else ("" if q else default_sort),
-            size=int(size) if size.isdecimal() and int(size) in SIZES else 25,
+            size=number if (number := number_of(size)) in SIZES else 25,
             ignored=tuple(ignored),
         )
 
@@ -136,8 +136,7 @@ class Filters:
     @property
     def number(self) -> int | None:
         """The ticket that a bare number in the search box names."""
-        text = self.q.removeprefix("#")
-        return int(text) if text.isdecimal() and text.isascii() and len(text) < 18 else None
+        return number_of(self.q.removeprefix("#"))
 
 
 class CappedPaginator(Paginator):

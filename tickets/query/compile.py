@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from staff.models import User
 from supportdesk.errors import Invalid
+from supportdesk.text import number_of
 from tickets.models import (
     OPEN_STATUSES,
     Category,
@@ -157,8 +158,8 @@ class Compiler:
         value = term.value.lower()
         if value in {"me", "none"}:
             return Q(assignee=self.user if value == "me" else None)
-        if value.isdecimal() and len(value) < 18:
-            return Q(assignee=int(value))
+        if (key := number_of(value)) is not None:
+            return Q(assignee=key)
         found = list(
             User.objects.filter(Q(email__iexact=value) | Q(name__icontains=value)).values_list("pk", flat=True)[:50]
         )
@@ -221,9 +222,9 @@ class Compiler:
         return Q(subject__icontains=term.value)
 
     def _number(self, term: Filter) -> Q:
-        if not term.value.isdecimal() or len(term.value) > 17:
+        if (number := number_of(term.value)) is None:
             raise _wrong(term, "a number is made of digits")
-        return Q(**{f"number{_COMPARE[term.op]}": int(term.value)})
+        return Q(**{f"number{_COMPARE[term.op]}": number})
 
     def _breach(self, term: Filter) -> Q:
         """`breach<30m`: a clock that has not stopped comes due within 30 minutes; `breach:resolution`: that clock is breached."""

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from staff.models import Tier
 from staff.requests import DeskRequest
 from supportdesk.errors import Invalid
+from supportdesk.text import number_of
 from tickets import actions, forms, queries
 from tickets.downloads import attachment_of, picture_of
 from tickets.models import Priority, Status
@@ -52,7 +53,7 @@ def queue(request: DeskRequest) -> HttpResponse:
 @require_GET
 def rows(request: DeskRequest) -> HttpResponse:
     """Rows of the queue that are on somebody's screen, and the navigation's counts, to swap in place."""
-    numbers = [int(number) for number in request.GET.get("numbers", "").split(",") if number.isdecimal()]
+    numbers = forms.numbers(request.GET)
     columns = queries.Filters.read(request.GET, request.user).columns
     context = {"tickets": queries.queue_rows(request.user, numbers), "columns": columns}
     return render(request, "tickets/_rows.html", context)
@@ -122,7 +123,7 @@ def _change(said: str, arguments: Callable[[DeskRequest], dict[str, Any]], actio
 
 
 def _next_or_chosen_tier(request: DeskRequest) -> Tier | None:
-    return Tier.objects.filter(level=request.POST["tier"]).first() if request.POST.get("tier", "").isdecimal() else None
+    return Tier.objects.filter(level=number_of(request.POST.get("tier", "")) or 0).first()
 
 
 take = _change("It is yours.", lambda request: {}, actions.take)

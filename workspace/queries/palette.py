@@ -11,7 +11,7 @@ from knowledge.models import Article
 from runbooks.models import Runbook
 from staff.models import User
 from staff.policies import can_see_settings
-from supportdesk.text import one_line
+from supportdesk.text import number_of, one_line
 from tickets import policies
 from tickets.models import Requester, SavedView, Ticket
 from tickets.queries import requesters_for
@@ -92,9 +92,8 @@ def _ranked(words: str, rows: Iterator[tuple[str, Choice]], heading: str) -> Ran
 
 def _tickets(user: User, words: str) -> Ranked:
     tickets = Ticket.objects.visible_to(user).select_related("tier")
-    number = words.removeprefix("#")
-    if number.isdecimal() and number.isascii() and len(number) < 18:
-        rows = tickets.filter(number=int(number))
+    if (number := number_of(words.removeprefix("#"))) is not None:
+        rows = tickets.filter(number=number)
         return (2.0, [_ticket(one) for one in rows], "Tickets")
     newest = tickets.open().order_by("-updated_at")[:NEWEST]
     return _ranked(words, ((one.subject, _ticket(one)) for one in newest), "Tickets")
