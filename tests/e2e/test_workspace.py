@@ -33,9 +33,7 @@ def undo_after(page, words):
 def test_the_sheet_that_is_served_says_what_the_sources_say(desk, sign_in):
     page = sign_in("tier2")
     sources = "\n".join((ROOT / "static" / "css" / f"{sheet}.css").read_text() for sheet in SHEETS)
-    served = page.evaluate(
-        "fetch(document.querySelector('link[rel=stylesheet]').href).then(answer => answer.text())"
-    )
+    served = page.evaluate("fetch(document.querySelector('link[rel=stylesheet]').href).then(answer => answer.text())")
     assert len(served) < len(sources) * 0.95
     rules = """text => {
         const sheet = new CSSStyleSheet(), said = [];

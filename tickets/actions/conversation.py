@@ -19,6 +19,7 @@ from tickets.actions.life import hold_requester, move_to_open, open_ticket, reso
 from tickets.actions.planning import wake
 from tickets.mail import outgoing
 from tickets.models import (
+    OPEN_STATUSES,
     Channel,
     LinkKind,
     Message,
@@ -142,6 +143,11 @@ def receive(
     automatic = automatic or ticket.spam_at is not None
     reopens = ticket.closed_at is not None and ticket.closed_at > timezone.now() - timedelta(days=reopen_days)
     if ticket.status == Status.CLOSED and not automatic and not reopens:
+        if (open_one := _open_follow_up(ticket, requester)) is not None:
+            return receive(
+                ticket_id=open_one, requester=requester, text=text, html=html, quoted=quoted, message_id=message_id, subject=subject,
+                files=files, copies=copies,
+            )  # fmt: skip
         return _follow_up(ticket, requester, text, html, quoted, message_id, subject, files)
     message = messages.add(
         ticket,
@@ -245,6 +251,13 @@ def _end_of_chain(ticket_id: int) -> int:
     while (into := Ticket.objects.values_list("merged_into", flat=True).get(pk=ticket_id)) is not None:
         ticket_id = into
     return ticket_id
+
+
+def _open_follow_up(closed: Ticket, requester: Requester) -> int | None:
+    """The open follow-up of a closed ticket that the same person began, if there is one."""
+    begun = TicketLink.objects.filter(target=closed, kind=LinkKind.FOLLOW_UP, source__requester=requester)
+    still = begun.filter(source__status__in=OPEN_STATUSES, source__merged_into=None)
+    return still.order_by("-source").values_list("source", flat=True).first()
 
 
 def _follow_up(

@@ -226,7 +226,7 @@ def _empty_mails(mails: QuerySet[InboundEmail]) -> None:
     """Take the bytes of mails, and of those that came a second time and belong to no ticket."""
     hashes = list(mails.values_list("content_hash", flat=True))
     InboundEmail.objects.filter(content_hash__in=hashes).update(
-        raw=b"", rfc_id="", error="", sender="", subject="", envelope_from="", envelope_to=[], remote="", likeness="", checks={}
+        raw=b"", rfc_id="", error="", sender="", subject="", envelope_from="", envelope_to=[], remote="", likeness="", checks={}, reply_to=""
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from staff.models import User
 from supportdesk.errors import Conflict, Invalid
 from supportdesk.text import one_line
 from tickets import policies
+from tickets.actions import _values as values
 from tickets.actions.life import hold_requester, new_ticket
 from tickets.models import (
     OPEN_STATUSES,
@@ -63,6 +64,7 @@ def merge(*, number: int, into: int, by: User, version: int | None = None) -> Ti
         "messages": list(source.messages.values_list("pk", flat=True)),
         "watchers": _add_watchers(source, target),
         "tags": sorted(set(source.tags) - set(target.tags)),
+        "cc": _fresh_copies(source, target),
         "restricted": source.restricted and not target.restricted,
         "status": source.status,
     }
@@ -70,6 +72,7 @@ def merge(*, number: int, into: int, by: User, version: int | None = None) -> Ti
     Message.objects.filter(ticket=source).update(ticket=target)
     _close_merged(source, target, by, now)
     target.tags, target.restricted = sorted({*target.tags, *source.tags}), target.restricted or source.restricted
+    _set_copies(target, by, sorted({*target.cc, *kept["cc"]}))
     target.touch("tags", "restricted")
     _words_moved(source, target)
     MergeRecord.objects.create(source=source, target=target, by=by, at=now, kept=kept)
@@ -95,6 +98,20 @@ def _add_watchers(source: Ticket, target: Ticket) -> list[int]:
     fresh = [user for user in source.watchers.values_list("user_id", flat=True) if user not in had]
     Watcher.objects.bulk_create(Watcher(ticket=target, user_id=user) for user in fresh)
     return fresh
+
+
+def _fresh_copies(source: Ticket, target: Ticket) -> list[str]:
+    """Who was answered on the one and would hear nothing of the other: its requester and who got copies."""
+    known = {target.requester.email, *target.cc}
+    fresh = [one for one in dict.fromkeys([source.requester.email, *source.cc]) if one not in known]
+    return [one for one in fresh if not one.endswith("@invalid")][: max(0, values.MOST_COPIES - len(target.cc))]
+
+
+def _set_copies(ticket: Ticket, by: User, wanted: list[str]) -> None:
+    if wanted != ticket.cc:
+        was, ticket.cc = ticket.cc, wanted
+        ticket.touch("cc")
+        TicketEvent.record(ticket, by, "cc", was=", ".join(was) or "nobody", to=", ".join(wanted) or "nobody")
 
 
 def _words_moved(*tickets: Ticket) -> None:
@@ -127,6 +144,7 @@ def unmerge(*, number: int, by: User) -> Ticket:
     target.tags = [tag for tag in target.tags if tag not in kept["tags"]]
     if kept["restricted"]:
         target.restricted = False
+    _set_copies(target, by, [one for one in target.cc if one not in kept.get("cc", [])])
     target.touch("tags", "restricted")
     source.status, source.merged_into = kept["status"], None
     source.closed_at = now if kept["status"] == Status.CLOSED else None

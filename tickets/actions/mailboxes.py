@@ -90,8 +90,10 @@ def save_imap(
         wrong["client_id"] = ["OAuth 2 needs the id of the app that is registered with the provider."]
     if not secret and not found.secret:
         wrong["secret"] = ["Write the password, or the refresh token of OAuth 2."]
-    if (found.host, found.user) != (host.strip(), user.strip()) and found.pk and not secret:
-        wrong["secret"] = ["Another server or user: write the secret again."]  # a stored one goes nowhere else
+    before = (found.host, found.port, found.security, found.user, found.login, found.tenant)
+    if before != (host.strip(), port, security, user.strip(), login, tenant) and found.pk and not secret:
+        words = "Another server, port, way or user: write the secret again."  # a stored one goes nowhere else
+        wrong["secret"] = [words]
     if not re.fullmatch(r"[A-Za-z0-9.-]{0,100}", tenant):
         wrong["tenant"] = ["Write the tenant's id or domain."]
     if wrong:

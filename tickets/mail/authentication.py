@@ -8,13 +8,15 @@ from tickets.mail import headers
 
 # The begin of one result: what follows (smtp.mailfrom=… and the like) may hold words of the sender.
 _METHOD = re.compile(r"\s*(spf|dkim|dmarc|arc)\s*(?:/\s*\d+\s*)?=\s*([a-z]+)(?![^\s;])", re.IGNORECASE)
+_CHECKED = re.compile(r"\bheader\.from\s*=\s*([a-z0-9._-]+)", re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _COMMENT = re.compile(r"\([^()]*\)")
 
 
 def results(message: Message, trusted: Sequence[str]) -> dict[str, str]:
-    """{"spf": "pass", "dkim": …, "dmarc": …} from the header of a trusted relay (by its authserv-id).
+    """{"spf": "pass", "dkim": …, "dmarc": …, "from": domain} from the header of a trusted relay (by its authserv-id).
 
+    `from` is the domain that DMARC was checked for, where the relay says it.
     Anybody can write this header, so those of other names are nobody's word; the topmost trusted one counts.
     """
     known = {name.lower() for name in trusted}
@@ -26,6 +28,8 @@ def results(message: Message, trusted: Sequence[str]) -> dict[str, str]:
         found: dict[str, str] = {}
         for match in filter(None, map(_METHOD.match, said.split(";"))):
             method, result = match[1].lower(), match[2].lower()
+            if method == "dmarc" and (checked := _CHECKED.search(match.string)):
+                found["from"] = checked[1].lower().rstrip(".")
             # Several signatures: one that holds is enough.
             if found.get(method) != "pass":
                 found[method] = result

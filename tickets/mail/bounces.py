@@ -6,21 +6,26 @@ from django.utils import timezone
 from tickets.mail import outgoing
 from tickets.mail.addresses import ticket_number_of_ours
 from tickets.mail.noise import Bounce
-from tickets.models import InboundEmail, Letter, MailAddress, OutboundEmail, TicketEvent
+from tickets.models import InboundEmail, Letter, MailAddress, OutboundEmail, Ticket, TicketEvent
 
 
 def note(inbound: InboundEmail, bounce: Bounce) -> bool:
     """Tie a bounce to the mail that came back. False when it names none of ours: then a person reads it."""
+    inbound.ticket = came_back(bounce)
+    return inbound.ticket is not None
+
+
+def came_back(bounce: Bounce) -> Ticket | None:
+    """Note on a mail of ours that it came back, and on its addresses; its ticket, or None where it is none of ours."""
     ours = [one for one in bounce.of if ticket_number_of_ours(one)]
     sent: OutboundEmail | Letter | None = (
         OutboundEmail.objects.filter(rfc_id__in=ours).select_related("ticket", "message").first()
     )
     sent = sent or Letter.objects.filter(rfc_id__in=ours).select_related("ticket").first()
     if sent is None:
-        return False
-    inbound.ticket = sent.ticket
+        return None
     if bounce.delivered:
-        return True  # it only says that it is late, or has arrived
+        return sent.ticket  # it only says that it is late, or has arrived
     known = [sent.to, *sent.cc] if isinstance(sent, OutboundEmail) else [sent.to]
     # Of several recipients those that it names; a forger's list of others marks nobody.
     failed = [one for one in known if one.lower() in bounce.recipients] or known[:1]
@@ -33,7 +38,7 @@ def note(inbound: InboundEmail, bounce: Bounce) -> bool:
     elif isinstance(sent, Letter):
         Letter.objects.filter(pk=sent.pk).update(error=(bounce.reason or "came back")[:300])
     TicketEvent.record(sent.ticket, "The mail server", "bounced", to=", ".join(failed))
-    return True
+    return sent.ticket
 
 
 def mark(address: str, bounce: Bounce) -> None:

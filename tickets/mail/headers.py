@@ -4,6 +4,7 @@ import base64
 import binascii
 import quopri
 import re
+from collections.abc import Iterator
 from email.message import Message
 from email.utils import getaddresses
 from inspect import signature
@@ -18,6 +19,7 @@ _LENIENT = {"strict": False} if "strict" in signature(getaddresses).parameters e
 _ID = re.compile(r"<([^<>\s]{1,998})>")
 # RFC 2047, and what is written instead of it: with spaces inside, without spaces between.
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=")
+_DIRECTIONS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _ADDRESS = re.compile(r"[^@\s<>\"(),;:]{1,64}@[^@\s<>\"(),;:]{1,253}")
 
 
@@ -29,16 +31,33 @@ def value(message: Message, name: str) -> str:
 def values(message: Message, name: str, *, most: int = 50) -> list[str]:
     """All headers of that name as they stand, not decoded."""
     # As they came, not as the library shows them: it hides bytes beyond ASCII behind marks.
-    found = (readable(raw) for one, raw in message.raw_items() if one.lower() == name.lower())
-    return [text for text, _ in zip(found, range(most), strict=False)]
+    raws = (raw for one, raw in message.raw_items() if one.lower() == name.lower())
+    return [readable(raw, message) for raw, _ in zip(raws, range(most), strict=False)]
 
 
-def readable(raw: object) -> str:
-    """A header's own characters; bytes beyond ASCII, which ought not to be there, by a guess."""
+def readable(raw: object, message: Message | None = None) -> str:
+    """A header's own characters; bytes beyond ASCII, which ought not to be there, as UTF-8 or as the text of the mail is."""
     text = str(raw)
-    if any("\udc80" <= c <= "\udcff" for c in text):
-        return decode(text.encode("utf-8", "surrogateescape"), None)
-    return text
+    if not any("\udc80" <= c <= "\udcff" for c in text):
+        return text
+    found = text.encode("utf-8", "surrogateescape")
+    try:
+        return found.decode()
+    except UnicodeError:
+        return decode(found, _charset(message) if message is not None else None)
+
+
+def _charset(message: Message) -> str | None:
+    """The charset of the first text in a message."""
+    waiting = [message]
+    for _ in range(20):
+        if not waiting:
+            break
+        part = waiting.pop(0)
+        if named := param(part, "charset"):
+            return named
+        waiting = inner(part) + waiting
+    return None
 
 
 def words(text: str) -> str:
@@ -87,26 +106,73 @@ def _content(encoding: str, text: str) -> bytes:
 
 
 def addresses(message: Message, *names: str) -> list[tuple[str, str]]:
-    """(name, address in lower case) of everybody in these headers; comments, groups and quotes as RFC 5322 has them."""
+    """(name, address in lower case) of everybody in these headers; comments, groups and quotes as RFC 5322 has them.
+
+    What stands in angle brackets is the address, whatever address the name before it pretends to be.
+    """
     found: list[tuple[str, str]] = []
     for name in names:
         for text in values(message, name):
-            try:
-                pairs = getaddresses([re.sub(r"[\r\n]+", " ", text)[:100_000]], **_LENIENT)
-            except Exception:  # the standard library breaks on some; what looks like an address is one
-                pairs = [("", address) for address in _ADDRESS.findall(text)]
-            for shown, address in pairs:
-                address = words(address).strip(" <>\"'").lower()
-                if not _ADDRESS.fullmatch(address) or len(address) > 254:
-                    inside = _ADDRESS.search(words(f"{shown} {address}").lower())
-                    if inside is None:
-                        continue
-                    address = inside[0]
-                if _is_storable(address):
-                    found.append((person(shown), address))
-            if len(found) > MOST_ADDRESSES:
-                return found[:MOST_ADDRESSES]
+            for piece in _pieces(re.sub(r"[\r\n]+", " ", text)[:100_000]):
+                found += [(shown, address) for shown, address in _of_piece(piece) if _is_storable(address)]
+                if len(found) >= MOST_ADDRESSES:
+                    return found
     return found
+
+
+# What is one thing in a list of addresses: a quoted name, a comment, an encoded word, an address in brackets, a separator.
+_TOKEN = re.compile(
+    r'"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*\))*\)|=\?[^?\s]{1,60}\?[bBqQ]\?[^?]*\?=|<[^<>]*>|[,;]|[^"(=<,;]+|.',
+    re.DOTALL,
+)
+_BRACKETS = re.compile(r"<([^<>]*)>")
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A list of addresses, apart."""
+    piece: list[str] = []
+    for found in _TOKEN.finditer(text):
+        if found[0] in {",", ";"}:
+            yield "".join(piece)
+            piece = []
+        else:
+            piece.append(found[0])
+    yield "".join(piece)
+
+
+def _of_piece(piece: str) -> list[tuple[str, str]]:
+    """The name and address of one of a list; several only where somebody wrote several in brackets."""
+    inside = [_ADDRESS.search(words(one).rpartition(":")[2].lower()) for one in _BRACKETS.findall(_unquoted(piece))]
+    if bracketed := [one[0] for one in inside if one]:
+        name = piece[: piece.rindex("<")] if len(bracketed) == 1 else ""
+        group, colon, member = name.partition(":")  # the first of a group stands behind its name
+        name = member if colon and not {'"', "?"} & set(group) else name
+        return [(person(_uncommented(name).strip(" <>")), address) for address in bracketed]
+    try:
+        pairs = getaddresses([piece], **_LENIENT)
+    except Exception:  # the standard library breaks on some; what looks like an address is one
+        pairs = [("", address) for address in _ADDRESS.findall(piece)]
+    found = []
+    for shown, address in pairs:
+        address = words(address).strip(" <>\"'").lower()
+        if not _ADDRESS.fullmatch(address) or len(address) > 254:
+            inside_it = _ADDRESS.search(words(f"{shown} {address}").lower())
+            if inside_it is None:
+                continue
+            address = inside_it[0]
+        found.append((person(shown), address))
+    return found
+
+
+def _unquoted(text: str) -> str:
+    """Without quoted names and comments, in which brackets and colons mean nothing."""
+    return re.sub(r'"(?:[^"\\]|\\.)*"|\([^()]*\)', "", text)
+
+
+def _uncommented(name: str) -> str:
+    """A name without backslashes; a comment is the name where there is no other (RFC 5322, 4.4)."""
+    bare = re.sub(r"\((?:[^()\\]|\\.)*\)", "", name).strip()
+    return re.sub(r"\\(.)", r"\1", bare or name.strip(" ()"))
 
 
 def _is_storable(address: str) -> bool:
@@ -116,7 +182,12 @@ def _is_storable(address: str) -> bool:
 
 def person(name: str) -> str:
     """A display name without quotes around it."""
-    return one_line(words(name).strip().strip("\"'").strip(), most=200)
+    return one_line(_DIRECTIONS.sub("", words(name)).strip().strip("\"'").strip(), most=200)
+
+
+def file_name(name: str) -> str:
+    """The name of a file on one line; what turns the direction of reading around, to hide what it is, is left out."""
+    return one_line(_DIRECTIONS.sub("", words(name)), most=400)
 
 
 def ids(message: Message, name: str) -> list[str]:

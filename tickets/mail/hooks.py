@@ -1,10 +1,14 @@
-"""Mail that providers bring by webhook."""
+"""Mail that providers bring by webhook, and their word of mail that did not arrive."""
 
 import hashlib
 from email.message import EmailMessage, Message
 from typing import Any
 
-from tickets.mail import addresses, incoming
+from django.db import transaction
+
+from tickets.mail import addresses, bounces, incoming
+from tickets.mail.noise import Bounce
+from tickets.mail.outgoing import METADATA
 from tickets.models import Mailbox, Via
 
 
@@ -23,6 +27,19 @@ def take(sender: Any, event: Any, esp_name: str, **more: Any) -> None:
     envelope = incoming.Envelope(Via.WEBHOOK, message.envelope_sender or "", [recipient], esp_name)
     _fix_boundaries(message)
     incoming.store(message.as_bytes(), mailbox=mailbox, envelope=envelope)
+
+
+FAILED = {"bounced", "rejected", "failed"}
+
+
+@transaction.atomic
+def came_back(sender: Any, event: Any, esp_name: str, **more: Any) -> None:
+    """Note that a mail which a provider sent for us did not arrive; it names the mail by what was sent along with it."""
+    rfc_id = (event.metadata or {}).get(METADATA)
+    if event.event_type in FAILED and rfc_id:
+        reason = event.mta_response or event.description or event.reject_reason or f"{esp_name} says {event.event_type}"
+        recipients = [event.recipient.lower()] if event.recipient else []
+        bounces.came_back(Bounce(recipients, event.reject_reason != "blocked", False, str(reason)[:300], [rfc_id]))
 
 
 def keep_unread(body: bytes, content_type: str, provider: str, error: Exception) -> None:

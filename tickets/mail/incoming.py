@@ -156,7 +156,7 @@ def apply(inbound_id: int) -> Outcome:
 
 # What applying a mail writes on its row; never the raw bytes again.
 KEPT = [
-    "state", "outcome", "ticket", "message", "error", "applied_at", "rfc_id", "sender", "subject", "checks", "protection", "language",
+    "state", "outcome", "ticket", "message", "error", "applied_at", "rfc_id", "sender", "subject", "checks", "doubt", "reply_to", "protection", "language",
     "unverified", "unanswerable", "spam", "perhaps", "likeness", "rules",
 ]  # fmt: skip
 
@@ -243,7 +243,8 @@ def is_no_message(inbound: InboundEmail, mail: parsing.Mail) -> bool:
     """Note what was read of a mail; whether that is all, since it is one of ours that came back, or a report of one."""
     inbound.state, inbound.rfc_id = InboundState.APPLIED, mail.message_id
     inbound.sender, inbound.subject = mail.sender, mail.subject
-    inbound.checks, inbound.protection, inbound.language = mail.checks, mail.protection, mail.language
+    inbound.checks, inbound.doubt, inbound.reply_to = mail.checks, mail.doubt, mail.reply_to[:254]
+    inbound.protection, inbound.language = mail.protection, mail.language
     if mail.message_id and addresses.ticket_number_of_ours(mail.message_id):
         inbound.outcome, inbound.error = "rejected", "a mail of this desk came back to it (loop)"
     elif settings.MAIL_DOMAIN in mail.loops and mail.bounce is None:
@@ -295,7 +296,7 @@ def whose(mail: parsing.Mail, inbound: InboundEmail) -> Found | None:
             ticket, person = signed
             if person is None:
                 return Found(ticket, signed=True)
-            proven = person.email == mail.sender and not _is_forged(mail)
+            proven = person.email == mail.sender and not mail.doubt
             inbound.unverified = not proven
             return Found(ticket, person if proven else None, signed=True)
     for message_id in mail.references:
@@ -303,20 +304,23 @@ def whose(mail: parsing.Mail, inbound: InboundEmail) -> Found | None:
             ours = Ticket.objects.filter(number=number).first()
             return Found(ours, signed=True) if ours else None
     known = Message.objects.filter(rfc_id__in=mail.references[:50]).order_by("-id").select_related("ticket").first()
-    if known is not None and not _is_forged(mail):
+    if known is not None and not mail.doubt:
         return Found(known.ticket)
     number = addresses.number_in_subject(mail.subject)
     named = Ticket.objects.select_related("requester").filter(number=number).first() if number else None
-    believed = not (inbound.unverified or _is_forged(mail))
-    if named is not None and believed and _takes_part(mail.sender, named, inbound.mailbox):
+    if (
+        named is not None
+        and not (inbound.unverified or mail.doubt)
+        and _takes_part(mail.sender, named, inbound.mailbox)
+    ):
         return Found(named)
     inbound.perhaps = named or (known.ticket if known else None)
     return None
 
 
 def _is_forged(mail: parsing.Mail) -> bool:
-    """Whether the trusted relay found that the domain of From did not send it."""
-    return mail.checks.get("dmarc") == "fail"
+    """Whether it may well come from another than it names: an answer would go to whoever it pretends to be."""
+    return mail.doubt in {parsing.Doubt.DMARC, parsing.Doubt.OTHER, parsing.Doubt.SEVERAL}
 
 
 def _takes_part(sender: str, ticket: Ticket, mailbox: Mailbox) -> bool:
@@ -348,10 +352,8 @@ def _add(inbound: InboundEmail, mail: parsing.Mail, found: Found, facts: Facts) 
         reopen_days=inbound.mailbox.reopen_days,
         copies=_copies(mail, inbound.mailbox, facts) if found.signed else [],
     )
-    moved = inbound.ticket.pk != found.ticket.pk and inbound.ticket.pk != found.ticket.merged_into_id
-    inbound.outcome = (
-        "auto_reply" if mail.automatic else "ticket" if moved and found.ticket.merged_into_id is None else "reply"
-    )
+    began = inbound.ticket.pk != found.ticket.pk and inbound.ticket.messages.count() == 1  # a follow-up
+    inbound.outcome = "auto_reply" if mail.automatic else "ticket" if began else "reply"
 
 
 def _from_staff(inbound: InboundEmail, mail: parsing.Mail, ticket: Ticket, by: User) -> None:
@@ -408,9 +410,12 @@ def _open(inbound: InboundEmail, mail: parsing.Mail, verdict: sorting.Verdict, f
     inbound.ticket, inbound.message = ticket, message
     inbound.outcome = "bounce" if mail.bounce else "auto_reply" if mail.auto_reply else "ticket"
     if inner:
+        proven = mail.checks.get("dmarc") == "pass" and not mail.doubt
+        inbound.unverified = not proven  # who forwards is who they say; what they forward is their word
         TicketEvent.record(ticket, mail.sender, "forwarded", of=inner.sender)
         if inner.said_above:
-            said = f"{mail.sender} forwarded this, and wrote above it (nothing proves that it was they):\n\n{inner.said_above}"
+            doubt = "" if proven else " (nothing proves that it was they)"
+            said = f"{mail.sender} forwarded this, and wrote above it{doubt}:\n\n{inner.said_above}"
             actions.keep_note(ticket=ticket, by=staff.automation(), text=said)
     if inbound.perhaps is not None:
         TicketEvent.record(ticket, "Supportdesk", "perhaps", other=inbound.perhaps.number)
@@ -465,7 +470,7 @@ def _keep_unread(inbound: InboundEmail, raw: bytes, error: Exception) -> None:
     inbound.state, inbound.error, inbound.outcome = InboundState.FAILED, words[:2000], "ticket"
     try:
         message = parsing.headers_of(raw)
-        (name, sender), subject = parsing.sender_of(message), parsing.subject_of(message)
+        (name, sender, _), subject = parsing.sender_of(message), parsing.subject_of(message)
     except Exception:
         name, sender, subject = "", parsing.NOBODY, ""
     inbound.sender, inbound.subject = sender, subject

@@ -43,6 +43,7 @@ from tickets.models import (
 )
 
 MOST_REFERENCES = 10
+METADATA = "desk-mail"
 MOST_QUOTED = 20_000  # characters of what went before
 AUTOMATIC = {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"}  # RFC 3834: no machine answers
 # Automatic mail beyond these is not written: whatever loop it is in ends.
@@ -284,7 +285,7 @@ def send_letter(letter_id: int) -> None:
     )  # fmt: skip
     if letter.kind != LetterKind.PLAIN:
         email.attach_alternative(str(markdown(letter.text)), "text/html")
-    refusal = _refused(email)
+    refusal, _ = _refused(email)
     letter.error = refusal.words[:300] if refusal else ""
     if refusal is not None:
         _note_refusal(letter.to, refusal)
@@ -323,7 +324,10 @@ def send(mail_id: int) -> None:
         except FileNotFoundError:
             _never(mail, f"the file {attachment.name} is missing")
             return
-    refusal = _refused(email)
+    refusal, copies = _refused(email)
+    for address, said in copies.items():
+        _note_refusal(address, said)
+        TicketEvent.record(mail.ticket, "Supportdesk", "delivery_failed", to=address, error=said.words[:300])
     if refusal is None:
         mail.sent_at = timezone.now()
         mail.save(update_fields=["sent_at"])
@@ -384,28 +388,31 @@ class Refusal:
     passing: bool = False
 
 
-def _refused(email: EmailMultiAlternatives) -> Refusal | None:
-    """Send it. The refusal where it will not be taken; what may be better later, for all recipients, raises."""
+def _refused(email: EmailMultiAlternatives) -> tuple[Refusal | None, dict[str, Refusal]]:
+    """Send it: what the server said where it does not take it for the recipient, and for those who get copies.
+
+    What may be better later, for all recipients, raises.
+    """
     try:
         refused = _sent(email)
     except (smtplib.SMTPAuthenticationError, smtplib.SMTPConnectError, smtplib.SMTPHeloError):
         raise  # the desk's own settings: an administrator mends them, and the mail leaves then
     except (AnymailRecipientsRefused, AnymailInvalidAddress, AnymailUnsupportedFeature) as error:
-        return Refusal(str(error))
+        return Refusal(str(error)), {}
     except AnymailAPIError as error:
         code = getattr(error, "status_code", None) or 0
         if code in {400, 413, 422}:  # 401, 403: the desk's own settings; 429 and 5xx: later
-            return Refusal(f"{code} {error}")
+            return Refusal(f"{code} {error}"), {}
         raise
     except (BadHeaderError, UnicodeError) as error:
-        return Refusal(f"It cannot be written as a mail: {error}")
+        return Refusal(f"It cannot be written as a mail: {error}"), {}
     except (smtplib.SMTPRecipientsRefused, smtplib.SMTPResponseException) as error:
         code, reason = _said(error)
         if code < 500 or code in _SIGN_IN_FIRST:
             raise
-        return _refusal(code, reason, others_have_it=False)
-    code, reason = refused.get(email.to[0], (0, b""))
-    return _refusal(code, reason, others_have_it=True) if code else None
+        return _refusal(code, reason, others_have_it=False), {}
+    said = {address: _refusal(code, reason, others_have_it=True) for address, (code, reason) in refused.items()}
+    return said.pop(email.to[0], None), said
 
 
 # RFC 4954 and RFC 3207: the desk has to sign in, or to use TLS. No word about the mail.
@@ -430,6 +437,8 @@ def _note_refusal(to: str, refusal: Refusal) -> None:
 def _sent(email: EmailMultiAlternatives) -> dict[str, tuple[int, bytes]]:
     """Send it; the recipients that the server refused while it took the mail for others, which Django does not tell."""
     backend = email.connection = get_connection()
+    if "Message-ID" in email.extra_headers:  # providers say by it which mail did not arrive
+        email.metadata = {METADATA: email.extra_headers["Message-ID"].strip("<>")}  # type: ignore[attr-defined]
     backend.open()
     refused: dict[str, tuple[int, bytes]] = {}
     server = getattr(backend, "connection", None)

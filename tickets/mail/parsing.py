@@ -5,10 +5,11 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.message import Message
 from email.parser import BytesFeedParser
+from enum import StrEnum
 from html import escape
 
 from supportdesk.text import clean, one_line
@@ -41,7 +42,8 @@ class Mail:
     """What could be read of a message. Ids come without angle brackets, addresses in lower case.
 
     `text` is all that was written; `fresh` is it without what it quotes, which is `quoted`. `html` is sanitised, empty
-    where the text says as much. `protection` is "", "signed" or "encrypted".
+    where the text says as much. `protection` is "", "signed" or "encrypted". `doubt` says why the sender may be another,
+    a value of Doubt; empty where nothing speaks against them. `reply_to` is where else they want answers to go.
     """
 
     sender: str
@@ -61,6 +63,8 @@ class Mail:
     auto_reply: bool = False
     unanswerable: bool = False
     bounce: noise.Bounce | None = None
+    doubt: str = ""
+    reply_to: str = ""
     forwarded: quotes.Forwarded | None = None
     protection: str = ""
     checks: dict[str, str] = field(default_factory=dict)
@@ -120,18 +124,45 @@ def headers_of(raw: bytes) -> Message:
     return _tree(head + b"\n\n")
 
 
-def sender_of(message: Message) -> tuple[str, str]:
-    """(name, address) of From, else of Reply-To, Sender, Return-Path; a made-up address when none can be read.
+class Doubt(StrEnum):
+    """What speaks against the sender of a mail being who it names."""
+
+    DMARC = "dmarc"  # the relay found that the domain of From did not send it
+    OTHER = "other"  # the relay checked another domain than the sender's
+    SEVERAL = "several"  # From names several
+    NOT_FROM = "not_from"  # From names nobody whom one could answer: another header names the sender, unchecked
+
+
+def sender_of(message: Message) -> tuple[str, str, str]:
+    """(name, address, header) of From, else of Reply-To, Sender, Return-Path; a made-up address when none can be read.
 
     Where From takes no answers, Reply-To is whoever wrote.
     """
-    for name in ("From", "Reply-To", "Sender", "Return-Path"):
-        found = headers.addresses(message, name)
-        if found and name == "From" and noise.NO_REPLY.match(found[0][1]):
-            return next(iter(headers.addresses(message, "Reply-To")), found[0])  # a form on a web site
+    for header in ("From", "Reply-To", "Sender", "Return-Path"):
+        found = headers.addresses(message, header)
+        speaks_for_others = found and header == "From" and noise.NO_REPLY.match(found[0][1])
+        if speaks_for_others and (other := headers.addresses(message, "Reply-To")):  # a form on a web site
+            return *_named(other[0]), "Reply-To"
         if found:
-            return found[0]
-    return one_line(headers.value(message, "From")), NOBODY
+            return *_named(found[0]), header
+    return one_line(headers.value(message, "From")), NOBODY, "From"
+
+
+def _named(found: tuple[str, str]) -> tuple[str, str]:
+    """Name and address; a name that is another address is none."""
+    name, address = found
+    return ("" if "@" in name and address not in name.lower() else name), address
+
+
+def _doubt(message: Message, sender: str, header: str, checks: Mapping[str, str]) -> str:
+    if checks.get("dmarc") == "fail":
+        return Doubt.DMARC
+    if header != "From":
+        return Doubt.NOT_FROM
+    if len({address for _, address in headers.addresses(message, "From")}) > 1:
+        return Doubt.SEVERAL
+    domain, checked = sender.rpartition("@")[2], checks.get("from", "")
+    return Doubt.OTHER if checked and domain != checked and not domain.endswith(f".{checked}") else ""
 
 
 def subject_of(message: Message) -> str:
@@ -148,7 +179,9 @@ def parse(raw: bytes, trusted: Sequence[str] = (), *, no_sender: bool = False, r
     message = _tree(_readable(raw))
     if no_sender:
         message["Return-Path"] = "<>"
-    sender_name, sender = sender_of(message)
+    sender_name, sender, named_in = sender_of(message)
+    checks = authentication.results(message, trusted)
+    wanted = next(iter(headers.addresses(message, "Reply-To")), ("", ""))[1]
     body = _Body(message)
     page = body.html
     inline = {file.content_id for file in body.files if file.content_id and file.content_type.startswith("image/")}
@@ -176,12 +209,25 @@ def parse(raw: bytes, trusted: Sequence[str] = (), *, no_sender: bool = False, r
         auto_reply=bounce is None and noise.is_automatic_answer(message),
         unanswerable=automatic or sender == NOBODY or noise.wants_no_answer(message, sender),
         bounce=bounce,
-        forwarded=quotes.forwarded(subject, text), protection=body.protection,
-        checks=authentication.results(message, trusted), spam=authentication.spam_by_header(message),
+        forwarded=quotes.forwarded(subject, text) or _forwarded_whole(subject, text, body.files), protection=body.protection,
+        checks=checks, doubt=_doubt(message, sender, named_in, checks), reply_to=wanted if wanted != sender else "", spam=authentication.spam_by_header(message),
         language=headers.value(message, "Content-Language").lower()[:2],
         headers=_for_rules(message),
         loops=[one_line(one) for one in headers.values(message, "X-Loop")],
     )  # fmt: skip
+
+
+def _forwarded_whole(subject: str, text: str, files: list[File]) -> quotes.Forwarded | None:
+    """The one mail that somebody forwarded as a file, where they say so by the subject or say nothing at all."""
+    whole = [file for file in files if file.content_type == "message/rfc822"]
+    if len(whole) != 1 or not (quotes.is_forward(subject) or not text.strip()):
+        return None
+    message = _tree(_readable(whole[0].content))
+    name, sender, _ = sender_of(message)
+    if sender == NOBODY:
+        return None
+    said = clean(_Body(message).text).strip()[:MOST_TEXT]
+    return quotes.Forwarded(sender, name, subject_of(message), said, text.strip())
 
 
 def _for_rules(message: Message) -> list[list[str]]:
@@ -406,11 +452,15 @@ def _attached_message(part: Message) -> bytes:
 
 
 def _filename(part: Message) -> str:
+    for header in ("Content-Disposition", "Content-Type"):  # bytes that ought not to be there, which the library hides
+        raw = next((raw for one, raw in part.raw_items() if one.lower() == header.lower()), "")
+        if any("\udc80" <= c <= "\udcff" for c in str(raw)):
+            part.replace_header(header, headers.readable(raw, part))
     try:
         name = part.get_filename() or ""
     except Exception:  # RFC 2231 pieces that do not fit together
         name = headers.param(part, "name")
-    return one_line(headers.words(headers.readable(name)), most=400) if name else ""
+    return headers.file_name(headers.readable(name)) if name else ""
 
 
 def _default_name(kind: str) -> str:

@@ -203,14 +203,18 @@ def _signature(lines: list[str]) -> int:
     return end
 
 
+def is_forward(subject: str) -> bool:
+    """Whether a subject says that something is forwarded, as mail programs write it in front."""
+    return bool(_FORWARD_SUBJECT.match(subject))
+
+
 def forwarded(subject: str, text: str) -> Forwarded | None:
     """The forwarded mail in a text, by the line that announces it and the headers below; None where there is none."""
     lines = text[:200_000].split("\n")
-    is_forward = bool(_FORWARD_SUBJECT.match(subject))
     found = _FORWARDED.search(text[:200_000])
-    if found is not None and (is_forward or "forward" in found[0].lower() or "weiterge" in found[0].lower()):
+    if found is not None and (is_forward(subject) or "forward" in found[0].lower() or "weiterge" in found[0].lower()):
         above, rest = text[: found.start()], text[found.end() :]
-    elif is_forward:  # Outlook only repeats the headers
+    elif is_forward(subject):  # Outlook only repeats the headers
         at = (
             next(
                 (

@@ -147,6 +147,10 @@ class InboundEmail(models.Model):
     sender = models.CharField(max_length=254, blank=True)
     subject = models.CharField(max_length=300, blank=True)
     checks = models.JSONField(default=dict, blank=True)  # of the trusted relay: {"spf": "pass", "dkim": …, "dmarc": …}
+    doubt = models.CharField(
+        max_length=10, blank=True, db_default=""
+    )  # why its sender may be another, of `parsing.Doubt`
+    reply_to = models.CharField(max_length=254, blank=True, db_default="")  # where else they want answers to go
     protection = models.CharField(max_length=10, blank=True)
     language = models.CharField(max_length=5, blank=True)
     # It names a member of staff as its sender, and nothing proves it.

@@ -17,11 +17,14 @@ from tickets.mail import hooks
 
 
 def patterns() -> list[URLPattern]:
-    """`<provider>/inbound/` of the providers in DESK_MAIL_HOOKS, and of no other."""
+    """`<provider>/inbound/` and `<provider>/tracking/` of the providers in DESK_MAIL_HOOKS, and of no other."""
     found: list[URLPattern] = []
     for entry in provided.urlpatterns:
         name = str(entry.name or "")
         for provider in settings.MAIL_HOOKS:
+            if name == f"{provider}_tracking_webhook":
+                view = login_not_required(csrf_exempt(entry.callback))
+                found.append(path(f"{provider}/tracking/", view, name=f"hook-{provider}-tracking"))
             if name in {f"{provider}_inbound_webhook", f"{provider}_webhook"}:
                 view = login_not_required(_kept(provider, entry.callback))
                 found.append(path(f"{provider}/inbound/", view, name=f"hook-{provider}"))

@@ -173,6 +173,38 @@ def test_an_address_that_the_server_says_is_none_is_marked_and_copies_get_one_on
         assert mailboxes.send_again(number=made.number, by=by, message=sent.message_id).cc == []
 
 
+def test_a_copy_that_a_server_refuses_is_said_on_the_ticket(db, settings):
+    with refusing("kim@shop.example") as port:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", port
+        made = opened(Cc="kim@shop.example")
+        sent = reply_of(made)
+        outbox.deliver(OutboxItem.objects.get(handler="tickets.send_mail").pk)
+        sent.refresh_from_db()
+        assert (sent.state, sent.copies_have_it) == ("sent", False)
+        assert "kim@shop.example" in made.events.get(kind="delivery_failed").words
+        assert MailAddress.objects.get().address == "kim@shop.example"
+
+
+def test_a_provider_says_that_a_mail_did_not_arrive(hook, db):  # noqa: F811
+    made = opened()
+    sent = reply_of(made)
+    bounce = {
+        "RecordType": "Bounce", "ID": 7, "Type": "HardBounce", "TypeCode": 1, "Email": "sofia@shop.example", "MessageID": "p-1",
+        "BouncedAt": "2026-11-25T10:00:00Z", "Description": "The mailbox does not exist", "Metadata": {outgoing.METADATA: sent.rfc_id},
+    }  # fmt: skip
+    there, call = hook.replace("inbound", "tracking"), {"content_type": "application/json"}
+    assert Client().post(there, json.dumps(bounce), **call).status_code == 400
+    foreign = bounce | {"Metadata": {outgoing.METADATA: "made-up@example.com"}}
+    assert Client().post(there, json.dumps(foreign), headers=SECRET, **call).status_code == 200
+    assert not MailAddress.objects.exists()
+    assert Client().post(there, json.dumps(bounce), headers=SECRET, **call).status_code == 200
+    sent.refresh_from_db()
+    assert (sent.state, sent.error) == ("bounced", "The mailbox does not exist")
+    assert MailAddress.objects.get(address="sofia@shop.example").permanent
+    assert made.events.filter(kind="bounced").exists()
+
+
 @pytest.mark.parametrize("tries", [1, outgoing.MOST_TRIES_ALONE + 1])
 def test_who_is_refused_for_now_is_tried_alone(db, monkeypatch, tries):
     made = opened(Cc="kim@shop.example")
