@@ -107,7 +107,7 @@ def save_imap(
         folder.strip() or "INBOX",
         done_folder.strip(),
     )
-    found.active, found.error, found.error_at = active, "", None
+    found.active, found.error, found.error_at, found.contact_at = active, "", None, None
     if secret:
         found.secret = crypto.encrypt(secret)
     if client_secret:
@@ -131,7 +131,7 @@ def try_imap(*, by: User, mailbox: Mailbox) -> str:
     try:
         return imap.try_out(account)
     except Exception as error:  # whatever a server says is shown
-        raise Conflict(str(error or type(error).__name__)[:500]) from None
+        raise Conflict(imap.words_of(error, account)) from None
 
 
 @transaction.atomic
@@ -187,8 +187,6 @@ def fill_rule(rule: MailRule, *, name: str, conditions: str, recipe: Recipe, **v
     if not rule.name or MailRule.objects.exclude(pk=rule.pk).filter(name=rule.name).exists():
         words = "There is a rule of this name." if rule.name else "Give it a name."
         raise Invalid(words, fields={"name": [words]})
-    if not (rule.spam or rule.tier or rule.recipe):
-        raise Invalid("Say what it does: spam, a tier, or a change.", fields={"spam": ["Choose what it does."]})
     return rule
 
 
@@ -200,6 +198,8 @@ def save_mail_rule(*, by: User, pk: int | None = None, recipe: Recipe, **values:
     if found is None:
         raise NotFound("There is no such rule.")
     fill_rule(found, recipe=recipe, **values)
+    if not (found.spam or found.tier or found.recipe):
+        raise Invalid("Say what it does: spam, a tier, or a change.", fields={"spam": ["Choose what it does."]})
     found.changed_at, found.changed_by = timezone.now(), by
     found.save()
     staff.audit(

@@ -45,6 +45,17 @@ def of_page(raw: bytes) -> str | None:
     return found[1].decode("ascii") if found else None
 
 
+def _is_japanese(raw: bytes) -> bool:
+    """Whether bytes without a charset are Shift_JIS: they are valid in it, and much of them is kana."""
+    try:
+        text = raw[:20_000].decode("cp932", "strict" if len(raw) <= 20_000 else "ignore")
+        raw.decode("cp932")
+    except UnicodeError:
+        return False
+    beyond = [c for c in text if c > "\x7f"]
+    return len(beyond) >= 3 and sum("\u3041" <= c <= "\u30ff" for c in beyond) * 3 >= len(beyond)
+
+
 def decode(raw: bytes, charset: str | None) -> str:
     """Bytes to text by the named charset, by UTF-8, by a guess; never an error."""
     named = codec_of(charset)
@@ -61,6 +72,8 @@ def decode(raw: bytes, charset: str | None) -> str:
             sound = sum(c > "\x7f" for c in text) - damaged
             if damaged <= max(1, len(text) // 20) and (sound or name == named):
                 return text
+    if not named and _is_japanese(raw):
+        return raw.decode("cp932")
     if sum(byte > 127 for byte in raw[:2000]) < FEW:
         return raw.decode("cp1252", "replace")  # of so few nobody can tell
     guess = from_bytes(raw[:200_000]).best()

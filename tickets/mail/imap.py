@@ -3,6 +3,7 @@
 import imaplib
 import logging
 import re
+import socket
 import ssl
 import threading
 import time
@@ -105,6 +106,26 @@ def _access_token(account: ImapAccount, refresh_token: str, client_secret: str) 
     if said.get("refresh_token", refresh_token) != refresh_token:
         ImapAccount.objects.filter(pk=account.pk).update(secret=crypto.encrypt(said["refresh_token"]))
     return str(said["access_token"])
+
+
+# What a server says of a refusal, within what the library says of it.
+_SAID = re.compile(r"Data: \[(?:b?['\"])(.*?)['\"](?:,|\])", re.DOTALL)
+
+
+def words_of(error: Exception, account: ImapAccount) -> str:
+    """What went wrong with an account, for whoever looks after it: at most 500 characters."""
+    where = f"{account.host}, port {account.port}"
+    if isinstance(error, ConnectionRefusedError):
+        return f"Nothing listens at {where}."
+    if isinstance(error, TimeoutError):
+        return f"{where} does not answer."
+    if isinstance(error, socket.gaierror):
+        return f"There is no machine called {account.host}."
+    if isinstance(error, ssl.SSLError):
+        return f"{where} does not speak TLS as it should: {error.reason or error}"[:500]
+    if said := _SAID.search(str(error)):
+        return f"The server refuses: {said[1]}"[:500]
+    return (str(error) or type(error).__name__)[:500]
 
 
 def try_out(account: ImapAccount) -> str:
@@ -319,10 +340,10 @@ class Fetcher(threading.Thread):
         return accounts.filter(pk=self.account_id, active=True, mailbox__active=True).first()
 
     def _note(self, error: Exception) -> None:
-        words = str(error) or type(error).__name__
-        log.warning("mailbox %s: %s", self.account_id, words)
+        log.warning("mailbox %s: %s", self.account_id, error)
         try:
-            ImapAccount.objects.filter(pk=self.account_id).update(error=words[:500], error_at=Now())
+            if (account := self._account()) is not None:
+                ImapAccount.objects.filter(pk=account.pk).update(error=words_of(error, account), error_at=Now())
         except DatabaseError:
             connections.close_all()
 

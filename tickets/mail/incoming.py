@@ -396,8 +396,10 @@ def _open(inbound: InboundEmail, mail: parsing.Mail, verdict: sorting.Verdict, f
         requester_email=inner.sender if inner else mail.sender,
         requester_name=inner.sender_name if inner else mail.sender_name,
         subject=(inner.subject or quotes.bare_subject(mail.subject)) if inner else mail.subject,
-        text=(inner.text if inner else mail.text) or ("(no text)" if not mail.files else "(no text; see the files)"),
+        text=(inner.text if inner else _opening(mail)[0])
+        or ("(no text)" if not mail.files else "(no text; see the files)"),
         html="" if inner else mail.html,
+        quoted="" if inner else _opening(mail)[1],
         message_id=mail.message_id,
         automatic=automatic and inner is None,
         tier=verdict.tier or inbound.mailbox.tier,
@@ -423,6 +425,11 @@ def _open(inbound: InboundEmail, mail: parsing.Mail, verdict: sorting.Verdict, f
         follow(ticket, recipe)
     if not (inbound.unanswerable or inbound.spam or inner):
         outgoing.acknowledge(ticket, message)
+
+
+def _opening(mail: parsing.Mail) -> tuple[str, str]:
+    """The text of a first mail, and its signature, which is folded. What it quotes is news to the desk and stays."""
+    return (mail.text, "") if mail.html else quotes.split_signature(mail.text)
 
 
 def follow(ticket: Ticket, recipe: object) -> None:

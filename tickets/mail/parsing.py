@@ -118,10 +118,14 @@ def _tree(raw: bytes) -> Message:
     return parser.close()
 
 
+def head_of(raw: bytes) -> bytes:
+    """The headers and no text: a mail that is read at once."""
+    return _lines(_readable(raw[:500_000])).partition(b"\n\n")[0] + b"\n\n"
+
+
 def headers_of(raw: bytes) -> Message:
     """The headers alone: quick, whatever lies below."""
-    head = _lines(_readable(raw[:500_000])).partition(b"\n\n")[0]
-    return _tree(head + b"\n\n")
+    return _tree(head_of(raw))
 
 
 class Doubt(StrEnum):
@@ -257,10 +261,21 @@ def _of_files(files: list[File]) -> str:
                     r"^(SUMMARY|DTSTART|DTEND|LOCATION|ORGANIZER)[^:\n]*:(.+)$", said.replace("\r\n ", ""), re.MULTILINE
                 )
             )
-            return clean(
-                "\n".join(["Invitation", *(f"{name.capitalize()}: {value.strip()}" for name, value in facts.items())])
-            )
+            told = (f"{_FACTS[name]}: {_fact(name, value.strip())}" for name, value in facts.items())
+            return clean("\n".join(["Invitation", *told]))
     return ""
+
+
+_FACTS = {"SUMMARY": "About", "DTSTART": "From", "DTEND": "Until", "LOCATION": "Where", "ORGANIZER": "Invited by"}
+
+
+def _fact(name: str, value: str) -> str:
+    """A value of a calendar (RFC 5545) in words."""
+    if name in {"DTSTART", "DTEND"} and (found := re.fullmatch(r"(\d{8})(?:T(\d{4})\d\d(Z?))?", value)):
+        day = f"{found[1][:4]}-{found[1][4:6]}-{found[1][6:]}"
+        return f"{day} {found[2][:2]}:{found[2][2:]}{' UTC' if found[3] else ''}" if found[2] else day
+    value = re.sub(r"\\([,;\\])", r"\1", value).replace("\\n", " ").replace("\\N", " ")
+    return re.sub(r"^mailto:", "", value, flags=re.IGNORECASE)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from supportdesk.text import one_line
 
 WRAPPED = 60  # characters from which on a program wraps quoted lines
 LONGEST = 600  # characters of a line that are looked at: patterns take long over longer ones
+MOST_SIGNATURE = 20  # lines of a signature
 MOST_LINES = 4000  # of a mail's end is looked through for quotations; what is longer is no letter
 _LANGUAGES = ["en", "de", "fr", "es", "it", "nl", "pl", "sv", "da", "cs", "ja", "ko", "zh", "david"]
 _WROTE = re.compile(
@@ -92,6 +93,14 @@ def split_reply(text: str) -> tuple[str, str]:
     whole = text.split("\n")
     reply, quoted = "\n".join(whole[:end]).strip(), "\n".join(whole[end:]).strip()
     return (reply, quoted) if reply else (text, "")
+
+
+def split_signature(text: str) -> tuple[str, str]:
+    """What stands above the line that announces a signature, and the signature; all of it where there is no such line."""
+    lines = text.split("\n")
+    at = _delimiter(lines)
+    above = "\n".join(lines[:at]).strip() if at is not None else ""
+    return (above, "\n".join(lines[at:]).strip()) if above else (text, "")
 
 
 def answers_in_line(text: str) -> bool:
@@ -181,9 +190,8 @@ def _words_of_ones_own(quotation: list[str]) -> bool:
 
 def _signature(lines: list[str]) -> int:
     """The line at which the signature begins: `-- `, a mail program's own line, or what the library knows of languages."""
-    for number, line in enumerate(lines):
-        if number > 0 and _DASHES.match(line):
-            return number
+    if (at := _delimiter(lines)) is not None:
+        return at
     end = len(lines)
     while end > 1 and not lines[end - 1].strip():
         end -= 1
@@ -199,8 +207,20 @@ def _signature(lines: list[str]) -> int:
     # It is believed where it leaves a beginning of what was written, and not where it cuts in the middle.
     if known and top.lstrip().startswith(known):
         skipped = len(top) - len(top.lstrip())
-        return top[: skipped + len(known)].count("\n") + 1
+        kept = top[: skipped + len(known)].count("\n") + 1
+        # A quotation is ours to find: who writes that somebody wrote something, and goes on, is not quoting.
+        goes_on = any(_VERB.search(line) for line in lines[kept : end - 1])
+        return end if goes_on else kept
     return end
+
+
+def _delimiter(lines: list[str]) -> int | None:
+    """The line `-- ` that announces a signature (RFC 3676, 4.3). Without its space it does so once, above a few lines."""
+    exact = [number for number, line in enumerate(lines) if number > 0 and line == "-- "]
+    if exact:
+        return exact[-1]
+    loose = [number for number, line in enumerate(lines) if number > 0 and _DASHES.match(line)]
+    return loose[0] if len(loose) == 1 and len(lines) - loose[0] <= MOST_SIGNATURE else None
 
 
 def is_forward(subject: str) -> bool:

@@ -179,6 +179,8 @@ def main() -> None:
             return
         except MemoryError:
             os._exit(3)
+        except RecursionError:
+            _send(stdout, {"error": "Its parts lie too deep in one another to be read."}, [])
         except Exception as error:
             _send(stdout, {"error": f"{type(error).__name__}: {error}"[:500]}, [])
 

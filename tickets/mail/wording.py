@@ -60,7 +60,7 @@ _OWN: dict[tuple[str, str], Wording] = {
     (LetterKind.RESOLVED, "en"): Wording(
         _SUBJECT,
         "{{text}}\n\nWe take this for solved. If it is not, just reply to this mail.\n\n"
-        "How did we do? [Good]({{rate_good}}) · [It will do]({{rate_fair}}) · [Bad]({{rate_bad}})",
+        "How did we do? [Good]({{rate_good}}) · [Fair]({{rate_fair}}) · [Bad]({{rate_bad}})",
     ),
     (LetterKind.RESOLVED, "de"): Wording(
         _SUBJECT,

@@ -36,7 +36,7 @@ SENTENCES = {
     "received": "wrote",
     "auto_reply": "sent an automatic reply, which moved nothing",
     "mail_capped": "wrote no automatic mail to {to}: there was too much of it",
-    "perhaps": "noticed that this perhaps belongs to {other}, ",
+    "perhaps": "noticed that this perhaps belongs to {other}",
     "forwarded": "forwarded the mail of {of}",
     "mail_rule_failed": "could not do what a rule on mail says: {reason}",
     "mail_read_again": "had the mail read again that could not be read",

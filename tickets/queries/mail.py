@@ -6,14 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import BinaryField, Count, F, Func, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from staff.models import User
 from supportdesk.errors import NotFound
 from supportdesk.text import markdown
 from tickets.mail import outgoing as leaving
-from tickets.mail import reader, sorting, wording
+from tickets.mail import parsing, reader, sorting, wording
 from tickets.models import (
     InboundEmail,
     InboundState,
@@ -74,7 +74,8 @@ def templates() -> list[dict[str, Any]]:
         wanted |= dict.fromkeys((language, box) for one, language, box in changed if one == kind)
         for language, box in wanted:
             row = changed.get((kind, language, box))
-            rows.append({"kind": kind, "language": language, "mailbox": row.mailbox if row else None, "changed": row})
+            named = {"language": language, "language_name": dict(wording.LANGUAGES).get(language, language)}
+            rows.append({"kind": kind, **named, "mailbox": row.mailbox if row else None, "changed": row})
     return rows
 
 
@@ -139,20 +140,30 @@ class Trial:
     picked: list[InboundEmail]
 
 
+HEADS, BEGINNING = 200_000, 2_000_000  # bytes
+
+
 def try_rule(rule: MailRule, user: User) -> Trial:
     """The newest mails that a rule picks, of tickets that the reader may see. Nothing is changed."""
     mails = InboundEmail.objects.filter(state=InboundState.APPLIED).visible_to(user)
     picked: list[InboundEmail] = []
     looked, until = 0, time.monotonic() + TRIAL_SECONDS
     newest = mails.exclude(raw=b"").order_by("-id").values_list("pk", flat=True)[:MOST_TRIED]
+    fields = {condition["field"] for condition in rule.conditions}
+    # Of a large mail the beginning is enough, but for the names of its files; where only headers are asked for, those are.
+    enough = HEADS if fields <= {"from", "to", "subject", "header", "dmarc"} else BEGINNING
+    beginning = Func(F("raw"), 1, enough, function="substring", output_field=BinaryField())
+    shortened = mails.defer("raw") if "attachment" not in fields else mails
     for pk in newest:
         if time.monotonic() > until:
             return Trial(looked, True, picked)
-        mail = mails.select_related("ticket", "mailbox").get(pk=pk)
+        mail = shortened.select_related("ticket", "mailbox").annotate(beginning=beginning).get(pk=pk)
         looked += 1
         no_sender = mail.via in {Via.SMTP, Via.LMTP} and not mail.envelope_from
         try:
-            read = reader.read(bytes(mail.raw), settings.MAIL_TRUSTED_RELAYS, no_sender=no_sender)
+            raw = bytes(mail.raw if "attachment" in fields else mail.beginning)
+            raw = parsing.head_of(raw) if enough == HEADS else raw
+            read = reader.read(raw, settings.MAIL_TRUSTED_RELAYS, no_sender=no_sender)
         except (reader.TooMuch, ValueError):
             continue
         if sorting.judge(read, mail.mailbox, [rule]).rules:

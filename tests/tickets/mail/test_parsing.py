@@ -132,7 +132,7 @@ def test_an_invitation_alone_says_what_it_is_about():
     mail = read(
         "From: a@b.example\nContent-Type: text/calendar\n\nBEGIN:VCALENDAR\nSUMMARY:Review\nDTSTART;TZID=X:20261201T100000\nEND:VCALENDAR"
     )
-    assert "Summary: Review" in mail.text
+    assert "About: Review" in mail.text
     assert mail.files[0].name == "invitation.ics"
 
 

@@ -7,7 +7,7 @@ from tests.factories import agent, lead
 from tests.tickets.mail.test_thread import mail, take_in
 from tests.tickets.mail.test_whose import newest, opened
 from tickets import actions
-from tickets.mail import addresses, parsing
+from tickets.mail import addresses, parsing, quotes
 from tickets.mail.parsing import Doubt
 from tickets.models import InboundEmail, MessageKind, OutboundEmail, Ticket
 
@@ -191,3 +191,53 @@ def test_bytes_in_a_header_are_read_as_the_text_is(subject, charset):
         + f"\nContent-Type: text/plain; charset={charset}\n\nx".encode()
     )
     assert parsing.parse(raw).subject == subject
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "folded"),
+    [
+        ("It broke.\n\n-- \nKim\nShop", "It broke.", "-- \nKim\nShop"),
+        ("It broke.\n--\nKim", "It broke.", "--\nKim"),
+        ("Steps:\n--\none\n--\ntwo\nAnd the most important part.", None, ""),
+        ("Kim wrote:\n\n> It broke.\n\nPlease look.", None, ""),
+        ("It broke.\n\nThanks,\nKim", None, ""),
+    ],
+)
+def test_of_a_first_mail_nothing_but_the_signature_is_folded(db, text, shown, folded):
+    message = opened_with(text).messages.get()
+    assert (message.text, message.quoted) == (shown or text, folded)
+
+
+def opened_with(text):
+    raw = f"From: a@b.example\nTo: support@example.com\nSubject: x\nMessage-ID: <s@x>\n\n{text}\n"
+    return Ticket.objects.get(number=take_in(raw.encode()).ticket)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hi,\nOn Monday Bob wrote:\nthe server is down and I cannot reach it. What now?",
+        "Steps:\n--\none\n--\ntwo\nThe end.",
+    ],
+)
+def test_what_somebody_tells_is_no_quotation(text):
+    assert quotes.split_reply(text) == (text, "")
+
+
+def test_japanese_without_a_charset_is_read(db):
+    text = "こんにちは。注文の件でご連絡しました。"
+    assert parsing.parse(b"From: a@b.example\n\n" + text.encode("shift_jis")).text == text
+
+
+def test_a_dry_run_looks_past_large_mails_and_needs_no_action(db, browser_of, administrator):
+    big = b"From: a@b.example\nSubject: Big Printer\nMessage-ID: <b@x>\n\n" + b"x" * 78 + b"\n"
+    take_in(big + b"y" * 3_000_000)
+    page = browser_of(administrator).post(
+        "/settings/mail/rules/new/",
+        {"name": "x", "position": "1", "conditions": "subject contains printer", "dry-run": "1"},
+    )
+    assert "Big Printer" in page.content.decode()
+    saved = browser_of(administrator).post(
+        "/settings/mail/rules/new/", {"name": "x", "position": "1", "conditions": "subject contains printer"}
+    )
+    assert "Say what it does" in saved.content.decode() or "Choose what it does" in saved.content.decode()
