@@ -9,6 +9,7 @@ signs in at once.
 import hashlib
 import secrets
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from allauth.account.adapter import DefaultAccountAdapter, get_adapter
 from allauth.account.authentication import get_authentication_records
@@ -27,6 +28,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.defaultfilters import date
 from django.urls import reverse
+from django.utils import timezone
 
 from staff import actions, policies, queries
 from staff.models import Role, User
@@ -35,6 +37,9 @@ from supportdesk.text import browser_of
 
 KNOWN = "desk_known"
 KNOWN_LASTS = 365 * 24 * 3600
+_TOO_MANY_CODES = (
+    "Too many codes were wrong. Wait five minutes; then a code of your app, or a recovery code, works again."
+)
 _HOW = {"password": "password", "mfa": "second factor", "socialaccount": "single sign-on"}
 
 
@@ -115,10 +120,25 @@ class AccountAdapter(DefaultAccountAdapter):
         )
         return response
 
+    # ---------------------------------------------------------------------------------------- mail
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        own = {"desk_url": settings.BASE_URL, "days": settings.PASSWORD_RESET_TIMEOUT // 86_400}
+        super().send_mail(template_prefix, email, context | own)
+
+    def get_reset_password_from_key_url(self, key: str) -> str:
+        """At the desk's own address, whatever host the request named."""
+        uid, _, token = key.partition("-")
+        path = reverse("account_reset_password_from_key", kwargs={"uidb36": uid, "key": token})
+        return f"{settings.BASE_URL}{path}"
+
     def send_notification_mail(
         self, template_prefix: str, user: Any, context: Any = None, email: str | None = None
     ) -> None:
-        super().send_notification_mail(template_prefix, user, context, email or user.email)
+        """Tell somebody what changed on their account; who chose a first password by their invitation knows."""
+        if template_prefix == "account/email/password_reset" and user.last_login is None:
+            return
+        with timezone.override(ZoneInfo(user.time_zone)):
+            super().send_notification_mail(template_prefix, user, context, email or user.email)
 
     def add_message(
         self, request: HttpRequest, level: int, message_template: str | None = None, *args: Any, **kwargs: Any
@@ -144,7 +164,8 @@ def _tell(request: HttpRequest, user: User) -> None:
     before, failed = queries.sign_in_before(user)
     words = f"Welcome, {user.name}."
     if before is not None:
-        words += f" You last signed in on {date(before.at, 'j M H:i')} from {before.ip}, {browser_of(before.agent)}."
+        at = timezone.localtime(before.at, ZoneInfo(user.time_zone))
+        words += f" You last signed in on {date(at, 'j M H:i')} from {before.ip}, {browser_of(before.agent)}."
     if failed:
         words += f" {failed} {'try' if failed == 1 else 'tries'} failed in your name since."
         messages.warning(request, words)
@@ -158,7 +179,9 @@ class SecondFactorForm(AuthenticateForm):
     def clean_code(self) -> str:
         try:
             return str(super().clean_code())
-        except ValidationError:
+        except ValidationError as refused:
+            if refused.code == "too_many_login_attempts":
+                raise ValidationError(_TOO_MANY_CODES, code=refused.code) from None
             where = _where(get_adapter(), context.request)
             actions.note_sign_in(user=self.user, succeeded=False, how="second factor", **where)
             raise

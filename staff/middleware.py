@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.contrib import messages
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
@@ -49,7 +48,7 @@ class SecondFactorMiddleware:
         self, request: HttpRequest, view_func: Any, view_args: Any, view_kwargs: Any
     ) -> HttpResponse | None:
         user = request.user
-        if not isinstance(user, User) or request.path.startswith("/accounts/") or request.path == "/events/":
+        if not isinstance(user, User) or request.path.startswith("/accounts/"):
             return None
         if not policies.must_have_second_factor(user) or _was_seen(request, user):
             return None
@@ -59,9 +58,10 @@ class SecondFactorMiddleware:
         if request.path.startswith("/api/"):
             error = {"code": "second_factor_missing", "detail": _SET_UP, "attr": None}
             return JsonResponse({"type": "client_error", "errors": [error]}, status=403)
+        if request.path == "/events/" or (request.headers.get("HX-Request") and request.method == "GET"):
+            return HttpResponse(status=204)  # what a page asks for by itself stays unanswered, and says nothing
         if request.headers.get("HX-Request"):
             return refused(request, 403, "A second factor is missing", _SET_UP)
-        messages.warning(request, _SET_UP)
         return redirect("mfa_index")
 
 

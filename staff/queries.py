@@ -8,7 +8,7 @@ from allauth.usersessions.models import UserSession
 from django.db.models import Q, QuerySet
 
 from staff import policies
-from staff.models import AuditEntry, Mute, Notification, SignIn, User
+from staff.models import AuditEntry, Mute, Notification, Role, SignIn, User
 
 MOST_UNREAD = 100
 IN_PANEL = 12
@@ -83,6 +83,11 @@ def people_of_tiers() -> list[User]:
 
 
 # ------------------------------------------------------------------------------------------- accounts
+def anybody_signs_in() -> bool:
+    """Whether the desk has somebody who could sign in."""
+    return User.objects.filter(is_active=True).exclude(role=Role.INTEGRATION).exists()
+
+
 def security_of(user: User, session_key: str | None) -> dict[str, Any]:
     """What the security page shows: devices, sessions (the reader's own first), and the newest sign-ins."""
     devices = list(Authenticator.objects.filter(user=user).order_by("created_at"))

@@ -10,7 +10,15 @@ from staff.actions.accounts import (
     take_second_factor,
 )
 from staff.actions.calendars import save_calendar
-from staff.actions.directory import invite_again, refuse, save_contact, save_person, save_team, save_tier
+from staff.actions.directory import (
+    add_administrator,
+    invite_again,
+    refuse,
+    save_contact,
+    save_person,
+    save_team,
+    save_tier,
+)
 from staff.actions.notices import (
     mail_notices,
     mark_about_read,
@@ -36,6 +44,7 @@ from staff.actions.records import audit
 
 __all__ = [
     "UNDO_CHOICES",
+    "add_administrator",
     "add_user",
     "audit",
     "automation",

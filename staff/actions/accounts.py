@@ -6,12 +6,16 @@ from typing import Any
 
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.core.mail import EmailMessage
 from django.db import transaction
+from django.template.loader import render_to_string
 from django.utils import timezone
 
 from staff import policies
 from staff.actions.records import audit
-from staff.models import DeskSettings, Place, SignIn, User, forget_settings
+from staff.models import AuditEntry, DeskSettings, Place, SignIn, User, forget_settings
+from supportdesk import outbox
 from supportdesk.errors import Invalid, NotFound
 
 KEEP_SIGN_INS = timedelta(days=400)
@@ -58,6 +62,19 @@ def take_second_factor(*, of: User, by: User) -> None:
     gone, _ = Authenticator.objects.filter(user=of).delete()
     end_sessions(of=of, by=by)
     audit(by=by, action="second_factor.removed", thing=of, before={"devices": gone})
+    outbox.put("staff.second_factor_taken", of.pk, key=f"second_factor_taken:{of.pk}:{timezone.now().timestamp()}")
+
+
+@outbox.handler("staff.second_factor_taken")
+def tell_second_factor_taken(user_id: int) -> None:
+    """Mail somebody that their second factors were removed, and by whom."""
+    person = User.objects.get(pk=user_id)
+    thing = {"action": "second_factor.removed", "thing": str(person)}
+    entry = AuditEntry.objects.filter(**thing).order_by("-id").first()
+    words = {"person": person, "by": entry.actor_name if entry else "An administrator", "url": settings.BASE_URL}
+    body = render_to_string("staff/mail/second_factor_taken.txt", words)
+    headers = {"Auto-Submitted": "auto-generated"}
+    EmailMessage(subject="Your second factors were removed", body=body, to=[person.email], headers=headers).send()
 
 
 @transaction.atomic

@@ -136,17 +136,43 @@ def invite_again(*, by: User, person: User) -> None:
     audit(by=by, action="person.invited", thing=f"person {person.email}")
 
 
+@transaction.atomic
+def add_administrator(*, email: str, name: str = "") -> tuple[User, str]:
+    """Whoever has the machine lets an administrator in, the first or one who cannot get in any more.
+
+    Returns the person and the link at which they choose their password. Raises `Invalid` for somebody of another place.
+    """
+    email = email.strip().lower()
+    person = User.objects.filter(email=email).exclude(email=AUTOMATION).first()
+    if person is None:
+        person = User(email=email, name=one_line(name, most=120) or email.partition("@")[0], role=Role.ADMINISTRATOR)
+        refuse(_wrong(person, email, person.name, person.role, person.time_zone, {}))
+        person.set_unusable_password()
+        person.save()
+        audit(by=None, action="person.saved", thing=f"person {email}", after=_shown(person))
+    elif person.role != Role.ADMINISTRATOR or not person.is_active:
+        raise Invalid(
+            f"{email} is {person.get_role_display().lower()} and no active administrator; another administrator changes that."
+        )
+    else:
+        audit(by=None, action="person.let_in", thing=f"person {email}")
+    return person, password_link(person)
+
+
+def password_link(person: User) -> str:
+    """The address at which somebody chooses their password, once, within PASSWORD_RESET_TIMEOUT."""
+    kwargs = {"uidb36": user_pk_to_url_str(person), "key": default_token_generator.make_token(person)}
+    return f"{settings.BASE_URL}{reverse('account_reset_password_from_key', kwargs=kwargs)}"
+
+
 @outbox.handler("staff.invitation")
 def send_invitation(user_id: int) -> None:
     """Write and send it; who has signed in meanwhile, or left, gets none."""
     person = User.objects.filter(pk=user_id, is_active=True, last_login=None).first()
     if person is None:
         return
-    key = f"{user_pk_to_url_str(person)}-{default_token_generator.make_token(person)}"
-    uid, _, token = key.partition("-")
-    path = reverse("account_reset_password_from_key", kwargs={"uidb36": uid, "key": token})
     words = {
-        "person": person, "url": f"{settings.BASE_URL}{path}", "days": settings.PASSWORD_RESET_TIMEOUT // 86_400,
+        "person": person, "url": password_link(person), "days": settings.PASSWORD_RESET_TIMEOUT // 86_400,
         "sign_in": f"{settings.BASE_URL}{reverse('account_login')}", "provider": settings.OIDC_NAME if settings.OIDC_URL else "",
     }  # fmt: skip
     body = render_to_string("staff/mail/invitation.txt", words)

@@ -127,6 +127,8 @@ export function startComposer() {
     clear();
     form.querySelector("#unseen")?.replaceChildren();
     form.querySelector(`[name=kind][value=${kind}]`).checked = true;
+    // What waits to be sent is taken back by one key: the focus leaves the text for it.
+    if (document.activeElement === text) setTimeout(() => document.querySelector("#pending li:last-child .message")?.focus());
   });
   // Who writes nothing sees what comes in; who is writing is told before it is sent.
   const seenAll = () => {

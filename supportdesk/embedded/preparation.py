@@ -22,6 +22,24 @@ LOGINS = """
 """
 
 
+FIRST = """
+  Nobody can sign in yet. This prints the link at which the first administrator chooses a password:
+               ./manage.py add_administrator you@example.com
+"""
+
+
+def nobody_signs_in() -> bool:
+    """Whether the desk has no people yet."""
+    from django.db import connection
+
+    from staff import queries
+
+    try:
+        return not queries.anybody_signs_in()
+    finally:
+        connection.close()
+
+
 def reread_settings() -> None:
     """Read the settings again, now that DATABASE_URL and REDIS_URL are in the environment, and load the apps."""
     from supportdesk import settings as module

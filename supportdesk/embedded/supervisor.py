@@ -83,6 +83,8 @@ class Supervisor:
         )
         if with_demo:
             say(preparation.LOGINS)
+        elif preparation.nobody_signs_in():
+            say(preparation.FIRST)
 
     def _read_settings(self) -> tuple[Path, bool]:
         """The data folder and whether this is production, from the settings' own reading of the environment."""

@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import time
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -14,12 +16,16 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal import auth as totp
 from allauth.usersessions.models import UserSession
 from django.core import mail
+from django.core.management import CommandError, call_command
 from django.test import Client
+from django.utils import timezone
 
 from staff import actions, policies
-from staff.models import AuditEntry, DeskSettings, SignIn
+from staff.models import AuditEntry, DeskSettings, SignIn, User
+from supportdesk import events, outbox
 from supportdesk.embedded.servers import free_port
 from supportdesk.errors import Invalid, NotFound, NotPermitted
+from supportdesk.models import OutboxItem
 from tests.conftest import require
 from tests.factories import UserFactory, agent, lead
 
@@ -198,7 +204,9 @@ def test_who_must_have_a_second_factor_can_do_nothing_else_until_then(administra
     client.force_login(chief, backend="allauth.account.auth_backends.AuthenticationBackend")
     assert client.get("/tickets/")["Location"] == "/accounts/security/"
     assert b"A second factor is missing" in client.get("/accounts/security/").content
-    assert client.get("/tickets/rows/", headers={"HX-Request": "true"}).status_code == 403
+    assert client.get("/tickets/rows/", headers={"HX-Request": "true"}).status_code == 204
+    assert client.get("/events/?topics=queue").status_code == 204
+    assert client.post("/tickets/new/", headers={"HX-Request": "true"}).status_code == 403
     answer = client.get("/api/v1/tickets/")
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (403, "second_factor_missing")
     Authenticator.objects.create(user=chief, type="recovery_codes", data={})
@@ -263,6 +271,106 @@ def test_sessions_are_listed_and_ended_one_or_all_others(person):
     assert here.get("/home/").status_code == 200
     with pytest.raises(NotFound):
         actions.end_session(by=agent(1), pk=UserSession.objects.get().pk)
+
+
+# ------------------------------------------------------------------------------------------ mail and ways in
+def test_mail_about_an_account_speaks_for_the_desk_and_leads_to_its_own_address(person, settings):
+    settings.BASE_URL, settings.ALLOWED_HOSTS = "https://desk.example.com", ["*"]
+    Client().post("/accounts/password/reset/", {"email": person.email}, headers={"Host": "evil.example"})
+    (sent,) = mail.outbox
+    assert sent.subject == "Choose a new password for the support desk"
+    assert "https://desk.example.com/accounts/password/reset/key/" in sent.body
+    assert "evil.example" not in sent.body + sent.subject
+    assert "Hello from" not in sent.body
+    Client().post("/accounts/password/reset/", {"email": "stranger@elsewhere.example"})
+    assert len(mail.outbox) == 1
+
+
+def test_what_changed_on_an_account_is_told_in_the_persons_zone(person):
+    person.time_zone = "Asia/Kolkata"
+    person.save()
+    client = Client()
+    sign_in(client, person)
+    passwords = {"oldpassword": PASSWORD, "password1": "another long secret", "password2": "another long secret"}
+    client.post("/accounts/password/change/", passwords, headers={"User-Agent": "Mozilla/5.0 Firefox/140.0"})
+    (sent,) = mail.outbox
+    assert (sent.subject, "(IST)" in sent.body, "Firefox" in sent.body) == ("Your password was changed", True, True)
+    client.post("/accounts/logout/")
+    before = SignIn.objects.filter(user=person, succeeded=True).order_by("-at").first()
+    again = client.post("/accounts/login/", {"login": person.email, "password": "another long secret"}, follow=True)
+    assert timezone.localtime(before.at, ZoneInfo("Asia/Kolkata")).strftime("%H:%M") in again.content.decode()
+
+
+def test_codes_that_were_wrong_too_often_have_words_of_their_own(person):
+    client = Client()
+    sign_in(client, person)
+    set_up_app(client)
+    other = Client()
+    sign_in(other, person)
+    for _ in range(6):
+        page = other.post("/accounts/security/authenticate/", {"code": "000000"})
+    assert "Too many codes were wrong. Wait five minutes" in page.content.decode()
+
+
+def test_the_first_administrator_comes_by_a_link_of_the_machine(db, settings):
+    User.objects.all().delete()
+    assert "add_administrator" in Client().get("/accounts/login/").content.decode()
+    out = StringIO()
+    call_command("add_administrator", "Ada@Example.com", stdout=out)
+    link = out.getvalue().strip().splitlines()[-1]
+    assert link.startswith(settings.BASE_URL)
+    client = Client()
+    there = client.get(link.removeprefix(settings.BASE_URL))
+    chosen = {"password1": "a long enough secret", "password2": "a long enough secret"}
+    assert client.post(there["Location"], chosen).status_code == 302
+    assert client.get("/settings/").status_code == 200
+    assert mail.outbox == []  # nothing was reset: it is the first
+    assert "add_administrator" not in Client().get("/accounts/login/").content.decode()
+    with pytest.raises(CommandError, match="is staff and no active administrator"):
+        call_command("add_administrator", agent(1).email)
+
+
+def test_passkeys_say_where_they_work(db):
+    page = Client().get("/accounts/login/", headers={"Host": "127.0.0.1:8000"}).content.decode()
+    assert "http://localhost:8000/accounts/login/" in page
+    assert (
+        "need a name in the address"
+        not in Client().get("/accounts/login/", headers={"Host": "localhost:8000"}).content.decode()
+    )
+
+
+def test_who_lost_their_devices_is_told_who_removed_them(administrator, person):
+    Authenticator.objects.create(user=person, type="totp", data={})
+    actions.take_second_factor(of=person, by=administrator)
+    outbox.deliver(OutboxItem.objects.get(handler="staff.second_factor_taken").pk)
+    (sent,) = mail.outbox
+    assert (sent.to, administrator.name in sent.body) == ([person.email], True)
+
+
+def test_a_session_that_is_named_wrongly_ends_none(person):
+    one, other = Client(), Client()
+    sign_in(one, person)
+    sign_in(other, person)
+    assert one.post("/accounts/security/sessions/end/", {"pk": "x"}).status_code == 404
+    assert other.get("/home/").status_code == 200
+
+
+@pytest.mark.parametrize("way", ["signed out", "ended elsewhere", "another password"])
+def test_the_streams_of_a_session_end_with_it(person, monkeypatch, way, django_capture_on_commit_callbacks):
+    one, other = Client(), Client()
+    sign_in(one, person)
+    sign_in(other, person)
+    told = []
+    monkeypatch.setattr(events, "publish_all", lambda *topics: told.extend(topic for topic, _ in topics))
+    key = one.session.session_key
+    if way == "signed out":
+        one.post("/accounts/logout/")
+    elif way == "ended elsewhere":
+        other.post("/accounts/security/sessions/end/")
+    else:
+        passwords = {"oldpassword": PASSWORD, "password1": "another long secret", "password2": "another long secret"}
+        other.post("/accounts/password/change/", passwords)
+    assert events.CHANNEL + told[0] == events._door(key)
 
 
 # ---------------------------------------------------------------------------------- single sign-on
