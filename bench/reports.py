@@ -272,7 +272,7 @@ def _rates(scope: reports.Scope) -> list[list[Any]]:
 def _channels(scope: reports.Scope) -> list[list[Any]]:
     counts = Counter(made.channel for made in Ticket.objects.all() if _in(scope, made.created_at))
     return [
-        [one.label.capitalize(), counts[one.value], _share(counts[one.value], counts.total())]
+        [one.label[:1].upper() + one.label[1:], counts[one.value], _share(counts[one.value], counts.total())]
         for one in reports.Channel
     ]
 

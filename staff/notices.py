@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.core import signing
 from django.urls import reverse
 
@@ -46,6 +47,16 @@ OTHER = Kind("other", "Everything else", "")
 def mute_link(user_id: int, place: str) -> str:
     """The path of a page that mutes a thing for somebody, for their mail: whoever has it can do just that."""
     return reverse("mute_by_mail", args=[signing.dumps([user_id, place], salt="mute", compress=True)])
+
+
+def mute_address(user_id: int, place: str) -> str:
+    """The whole address of that page."""
+    return f"{settings.BASE_URL}{mute_link(user_id, place)}"
+
+
+def one_click(url: str) -> dict[str, str]:
+    """The headers by which a mail program mutes with one click (RFC 8058); none without an address."""
+    return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"} if url else {}
 
 
 def of_mute_link(token: str) -> tuple[int, str]:

@@ -5,37 +5,22 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 656, 240, 44, 8, 24, 12
-BARS_WIDTH, GAP, LABEL = 480, 26, 170  # of horizontal bars
 
 
 @dataclass(frozen=True)
 class Bar:
+    """One of horizontal bars; its width is in percent of the longest that there could be."""
+
     label: str
     value: str
     key: str
-    y: int
     width: float
 
 
-@dataclass(frozen=True)
-class Bars:
-    """Horizontal bars, one a row."""
-
-    bars: list[Bar]
-    height: int
-    width: int = BARS_WIDTH
-    left: int = LABEL
-
-
-def bars(rows: Sequence[tuple[str, str, float, str]]) -> Bars:
-    """(label, value as text, value, key) each; the longest bar takes the width."""
-    most = max((value for _, _, value, _ in rows), default=0) or 1
-    room = BARS_WIDTH - LABEL - 60
-    made = [
-        Bar(label, text, key, 4 + n * GAP, round(room * max(0.0, value) / most, 1))
-        for n, (label, text, value, key) in enumerate(rows)
-    ]
-    return Bars(made, max(GAP, len(made) * GAP) + 4)
+def bars(rows: Sequence[tuple[str, str, float, str]], full: float = 0.0) -> list[Bar]:
+    """(label, value as text, value, key) each; `full`, or else the longest bar, takes the width."""
+    most = full or max((value for _, _, value, _ in rows), default=0) or 1
+    return [Bar(label, text, key, round(100 * min(1.0, max(0.0, value) / most), 2)) for label, text, value, key in rows]
 
 
 @dataclass(frozen=True)
@@ -43,6 +28,7 @@ class Line:
     name: str
     points: str  # of a polyline
     style: int
+    area: str = ""  # of a polygon down to 0, for a level rather than a flow
 
 
 @dataclass(frozen=True)
@@ -74,10 +60,12 @@ def lines(names: Sequence[str], rows: Sequence[tuple[str, str, Sequence[float]]]
     def y(value: float) -> float:
         return round(TOP + high * (top - value) / (top - low), 1)
 
-    made = [
-        Line(name, " ".join(f"{x(n)},{y(row[2][index])}" for n, row in enumerate(rows)), index + 1)
-        for index, name in enumerate(names)
-    ]
+    def line(name: str, index: int) -> Line:
+        points = " ".join(f"{x(n)},{y(row[2][index])}" for n, row in enumerate(rows))
+        area = f"{x(0)},{y(0)} {points} {x(len(rows) - 1)},{y(0)}" if index == 0 and rows else ""
+        return Line(name, points, index + 1, area)
+
+    made = [line(name, index) for index, name in enumerate(names)]
     ticks = [low + step * n for n in range(int((top - low) / step) + 1)]
     every = max(1, ceil(len(rows) / 7))
     hits = [
@@ -98,8 +86,6 @@ def lines(names: Sequence[str], rows: Sequence[tuple[str, str, Sequence[float]]]
 
 
 def round_step(most: float) -> float:
-    """A round distance of grid lines, such that four to ten of them reach `most`."""
-    if most <= 4:
-        return 1
-    base = 10 ** floor(log10(most))
-    return next(step for step in (base / 4, base / 2, base, 2 * base) if most / step <= 8 and step >= 1)
+    """A round distance of grid lines, 1, 2 or 5 times a power of ten, such that eight of them at most reach `most`."""
+    base = 10 ** max(0, floor(log10(most)) - 1) if most >= 1 else 1
+    return next(step * base for step in (1, 2, 5, 10, 20, 50, 100) if most / (step * base) <= 8)

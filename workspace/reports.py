@@ -153,16 +153,24 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
 # ------------------------------------------------------------------------------------------- tables
 @dataclass(frozen=True)
 class Row:
-    """A line of a report. `key` names the tickets behind it; `values` are what a chart draws."""
+    """A line of a report. `key` names the tickets behind it; `values` are what a chart draws.
+
+    `plain` is `cells` for programs, where those are words for people: days by ISO 8601, shares in percent, times in hours.
+    """
 
     key: str
     cells: list[Any]
     values: list[float] = field(default_factory=list)
+    plain: list[Any] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Table:
-    """What a report found: headings, lines, and how it is drawn (`lines`, `bars` or nothing)."""
+    """What a report found: headings, lines, and how it is drawn (`lines`, `bars` or nothing).
+
+    `kind` is what `total` counts: "count", "share" (in percent) or "hours"; `full` is what the longest bar could be.
+    `plain` are the headings of the lines' `plain`, with their units.
+    """
 
     headings: list[str]
     rows: list[Row]
@@ -170,6 +178,9 @@ class Table:
     series: list[str] = field(default_factory=list)
     total: float | None = None  # what is compared with the period before
     unit: str = ""
+    kind: str = "count"
+    full: float = 0.0
+    plain: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -183,6 +194,26 @@ class Report:
 
 def percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "–"
+
+
+def share(part: float, whole: float) -> float | None:
+    """A share in percent to one place, for programs."""
+    return round(100 * part / whole, 1) if whole else None
+
+
+def said(value: float, kind: str) -> str:
+    """A total of a report in words."""
+    if kind == "share":
+        return f"{value:.1f} %"
+    return _hours(value) if kind == "hours" else f"{value:,.0f}"
+
+
+def said_change(change: float, kind: str) -> str:
+    """By how much a total differs from the one before, in words with a sign."""
+    sign = "+" if change > 0 else "−"
+    if kind == "share":
+        return f"{sign}{abs(change):.1f} points"
+    return sign + (_hours(abs(change)) if kind == "hours" else f"{abs(change):,.0f}")
 
 
 class Percentile(Func):
@@ -254,12 +285,12 @@ def backlog(scope: Scope) -> Table:
         day = _begin_of_step(scope, begin)
         row = by_step.get(day, {"moved": 0, "resolved": 0})
         shown = f"{begin.astimezone(scope.zone):%d %b %Y}"
-        rows.append(Row(begin.isoformat(), [shown, level, created.get(day, 0), row["resolved"]], [level, created.get(day, 0), row["resolved"]]))  # fmt: skip
+        rows.append(Row(begin.isoformat(), [shown, level, created.get(day, 0), row["resolved"]], [level, created.get(day, 0), row["resolved"]], [f"{begin.astimezone(scope.zone):%Y-%m-%d}", level, created.get(day, 0), row["resolved"]]))  # fmt: skip
         level -= row["moved"]
     rows.reverse()
     return Table(
         [scope.step.capitalize(), "Open at its end", "Created", "Resolved"], rows, "lines", ["Open", "Created", "Resolved"],
-        total=sum(row.values[1] for row in rows), unit="created",
+        total=sum(row.values[1] for row in rows), unit="created", plain=[scope.step.capitalize(), "Open at its end", "Created", "Resolved"],
     )  # fmt: skip
 
 
@@ -302,11 +333,18 @@ def attainment(scope: Scope) -> Table:
                 [Clock(r["clock"]).label, f"Tier {r['ticket__tier__level']}", Priority(r["ticket__priority"]).label, r["total"], r["kept"],
                  percent(r["kept"], r["total"]), _hours(r["median"]), _hours(r["late"])],
                 [100 * r["kept"] / r["total"]],
+                [r["clock"], r["ticket__tier__level"], r["ticket__priority"], r["total"], r["kept"], share(r["kept"], r["total"]),
+                 _places(r["median"]), _places(r["late"])],
             )
             for r in found
         ],
-        series=["Met, in percent"], total=100 * met / total if total else None, unit="% met",
+        series=["Met, in percent"], total=100 * met / total if total else None, unit="met", kind="share", full=100.0,
+        plain=["Clock", "Tier", "Priority", "Stopped", "Met", "Share (%)", "Median (hours)", "90 % within (hours)"],
     )  # fmt: skip
+
+
+def _places(hours: float | None) -> float | None:
+    return round(hours, 4) if hours is not None else None
 
 
 def _hours(value: float | None) -> str:
@@ -335,8 +373,8 @@ def first_response(scope: Scope) -> Table:
     mean = _stopped(scope).filter(clock=Clock.FIRST_RESPONSE).aggregate(mean=Avg("used_us"))["mean"]
     return Table(
         ["Waited", "Tickets", "Share"],
-        [Row(str(n), [label, counts.get(n, 0), percent(counts.get(n, 0), total)], [counts.get(n, 0)]) for n, (_, label) in enumerate(BUCKETS)],
-        series=["Tickets"], total=float(mean) / 3.6e9 if mean is not None else None, unit="h on average",
+        [Row(str(n), [label, counts.get(n, 0), percent(counts.get(n, 0), total)], [counts.get(n, 0)], [label, counts.get(n, 0), share(counts.get(n, 0), total)]) for n, (_, label) in enumerate(BUCKETS)],
+        series=["Tickets"], total=float(mean) / 3.6e9 if mean is not None else None, unit="on average", kind="hours", plain=["Waited", "Tickets", "Share (%)"],
     )  # fmt: skip
 
 
@@ -373,8 +411,8 @@ def breaches(scope: Scope) -> Table:
     total = sum(rows.values())
     return Table(
         ["Before the breach", "Breaches", "Share"],
-        [Row(key, [label, rows.get(key, 0), percent(rows.get(key, 0), total)], [rows.get(key, 0)]) for key, label in REASONS.items()],
-        series=["Breaches"], total=total, unit="breaches",
+        [Row(key, [label, rows.get(key, 0), percent(rows.get(key, 0), total)], [rows.get(key, 0)], [label, rows.get(key, 0), share(rows.get(key, 0), total)]) for key, label in REASONS.items()],
+        series=["Breaches"], total=total, unit="breaches", plain=["Before the breach", "Breaches", "Share (%)"],
     )  # fmt: skip
 
 
@@ -445,10 +483,10 @@ def rates(scope: Scope) -> Table:
     return Table(
         ["What", "How often", "Of", "Share"],
         [
-            Row(key, [label, of(part), of(whole), percent(of(part), of(whole))], [100 * of(part) / of(whole) if of(whole) else 0])
+            Row(key, [label, of(part), of(whole), percent(of(part), of(whole))], [100 * of(part) / of(whole) if of(whole) else 0], [label, of(part), of(whole), share(of(part), of(whole))])
             for key, (label, part, whole) in RATES.items()
         ],
-        series=["Share, in percent"], total=100 * of(("reopened",)) / of(("resolved",)) if of(("resolved",)) else None, unit="% opened again",
+        series=["Share, in percent"], total=100 * of(("reopened",)) / of(("resolved",)) if of(("resolved",)) else None, unit="opened again", kind="share", full=100.0, plain=["What", "How often", "Of", "Share (%)"],
     )  # fmt: skip
 
 
@@ -466,9 +504,13 @@ def channels(scope: Scope) -> Table:
     total = sum(counts.values())
     return Table(
         ["Channel", "Tickets", "Share"],
-        [Row(one.value, [one.label.capitalize(), counts.get(one.value, 0), percent(counts.get(one.value, 0), total)], [counts.get(one.value, 0)]) for one in Channel],
-        series=["Tickets"], total=total, unit="tickets",
+        [Row(one.value, [_named(one.label), counts.get(one.value, 0), percent(counts.get(one.value, 0), total)], [counts.get(one.value, 0)], [one.value, counts.get(one.value, 0), share(counts.get(one.value, 0), total)]) for one in Channel],
+        series=["Tickets"], total=total, unit="tickets", plain=["Channel", "Tickets", "Share (%)"],
     )  # fmt: skip
+
+
+def _named(label: str) -> str:
+    return label[:1].upper() + label[1:]
 
 
 def _behind_channel(scope: Scope, key: str) -> QuerySet[Ticket]:
@@ -512,8 +554,8 @@ def ratings(scope: Scope) -> Table:
     total = sum(counts.values())
     return Table(
         ["Rating", "Tickets", "Share"],
-        [Row(one.value, [one.label, counts.get(one.value, 0), percent(counts.get(one.value, 0), total)], [counts.get(one.value, 0)]) for one in RatingScore],
-        series=["Tickets"], total=100 * counts.get("good", 0) / total if total else None, unit="% good",
+        [Row(one.value, [one.label, counts.get(one.value, 0), percent(counts.get(one.value, 0), total)], [counts.get(one.value, 0)], [one.value, counts.get(one.value, 0), share(counts.get(one.value, 0), total)]) for one in RatingScore],
+        series=["Tickets"], total=100 * counts.get("good", 0) / total if total else None, unit="good", kind="share", plain=["Rating", "Tickets", "Share (%)"],
     )  # fmt: skip
 
 
@@ -557,7 +599,7 @@ def report(key: str) -> Report:
 
 
 def as_csv(table: Table) -> Iterator[list[Any]]:
-    """The lines of a table, headings first."""
-    yield table.headings
+    """The lines of a table for programs, headings first."""
+    yield table.plain or table.headings
     for row in table.rows:
-        yield row.cells
+        yield ["" if cell is None else cell for cell in row.plain or row.cells]

@@ -1,24 +1,51 @@
 """Reports: all at a glance, one with its table and the tickets behind a line, and as CSV."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
 from typing import Any
 
 from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from staff.requests import DeskRequest
+from supportdesk.errors import Invalid
 from tickets.queries import with_rows
 from tickets.queries.queue import CappedPaginator
 from workspace import charts, counting, reports
 from workspace.actions.kept import plain
 from workspace.models import KeptReport
 
+View = Callable[..., HttpResponseBase]
 
-def _scope(request: DeskRequest) -> reports.Scope:
-    reports.check_can_see_reports(request.user)
-    return reports.Scope.read(request.user, request.GET)
+
+def _with_scope(view: View) -> View:
+    """Give a view who asks for which time and tickets; a question that cannot be read is asked again, nothing typed is lost."""
+
+    @wraps(view)
+    def scoped(request: DeskRequest, **arguments: Any) -> HttpResponseBase:
+        reports.check_can_see_reports(request.user)
+        try:
+            scope = reports.Scope.read(request.user, request.GET)
+            scope.tickets()  # the words of its query
+        except Invalid as refused:
+            if request.htmx or request.path.endswith(".csv"):
+                raise
+            typed = {name: request.GET.get(name, "") for name in ("from", "to", "zone", "q")}
+            words = " ".join(word for words in refused.fields.values() for word in words)
+            context = {
+                "typed": typed,
+                "refused": str(refused),
+                "words": words,
+                "presets": reports.PRESETS.items(),
+                "row": request.GET.get("row", ""),
+            }
+            return render(request, "workspace/refused.html", context, status=422)
+        return view(request, scope, **arguments)
+
+    return scoped
 
 
 def _context(request: DeskRequest, scope: reports.Scope) -> dict[str, Any]:
@@ -26,20 +53,23 @@ def _context(request: DeskRequest, scope: reports.Scope) -> dict[str, Any]:
     for name in ("row", "page"):
         asked.pop(name, None)
     period = "" if request.GET.get("from") or request.GET.get("to") else request.GET.get("period") or "30d"
-    return {"scope": scope, "presets": reports.PRESETS.items(), "period": period, "asked": asked.urlencode(), "reports": reports.REPORTS.values()}  # fmt: skip
+    typed = {"from": str(scope.first_day), "to": str(scope.last_day), "zone": scope.zone.key, "q": scope.query}
+    return {"scope": scope, "typed": typed, "presets": reports.PRESETS.items(), "period": period, "asked": asked.urlencode(), "reports": reports.REPORTS.values()}  # fmt: skip
 
 
 @require_GET
-def index(request: DeskRequest) -> HttpResponse:
+@_with_scope
+def index(request: DeskRequest, scope: reports.Scope) -> HttpResponse:
     """Every report at a glance; each comes by itself."""
     kept = KeptReport.objects.filter(owner=request.user).prefetch_related("readers__user")
-    return render(request, "workspace/reports.html", _context(request, _scope(request)) | {"kept": kept})
+    return render(request, "workspace/reports.html", _context(request, scope) | {"kept": kept})
 
 
 @require_GET
-def report(request: DeskRequest, key: str) -> HttpResponse:
+@_with_scope
+def report(request: DeskRequest, scope: reports.Scope, key: str) -> HttpResponse:
     """One report with its chart and table, compared with the period before; htmx gets the chart alone."""
-    scope, found = _scope(request), reports.report(key)
+    found = reports.report(key)
     counted = counting.find(key, scope)
     table = counted.table
     context = _context(request, scope) | {"report": found, "counted": counted, "table": table}
@@ -48,6 +78,7 @@ def report(request: DeskRequest, key: str) -> HttpResponse:
         return render(request, "workspace/_report.html", context)
     before = counting.find(key, scope.before).table
     context["change"] = _change(table, before) if table and before else ""
+    context["total"] = reports.said(table.total, table.kind) if table and table.total is not None else ""
     response = render(request, "workspace/report.html", context)
     if table is None and not counted.problem:
         response["Refresh"] = "2"
@@ -57,7 +88,10 @@ def report(request: DeskRequest, key: str) -> HttpResponse:
 def _drawn(table: reports.Table) -> Any:
     if table.chart == "lines":
         return charts.lines(table.series, [(str(row.cells[0]), row.key, row.values) for row in table.rows])
-    return charts.bars([(_label(row), f"{row.values[0]:g}" if row.values[0] == int(row.values[0]) else f"{row.values[0]:.1f}", row.values[0], row.key) for row in table.rows])  # fmt: skip
+    kind = "share" if table.full else "count"
+    return charts.bars(
+        [(_label(row), reports.said(row.values[0], kind), row.values[0], row.key) for row in table.rows], table.full
+    )
 
 
 def _label(row: reports.Row) -> str:
@@ -74,13 +108,16 @@ def _change(table: reports.Table, before: reports.Table) -> str:
     if table.total is None or before.total is None:
         return ""
     change = table.total - before.total
-    return f"{change:+.1f} against the period before" if change else "as in the period before"
+    if reports.said(table.total, table.kind) == reports.said(before.total, table.kind):
+        return "as in the period before"
+    return f"{reports.said_change(change, table.kind)} against the period before"
 
 
 @require_GET
-def behind(request: DeskRequest, key: str) -> HttpResponse:
+@_with_scope
+def behind(request: DeskRequest, scope: reports.Scope, key: str) -> HttpResponse:
     """The tickets behind a line of a report."""
-    scope, found = _scope(request), reports.report(key)
+    found = reports.report(key)
     row = request.GET.get("row", "")
     tickets = found.behind(scope, row).select_related("tier", "assignee", "requester").order_by("-number")
     page = CappedPaginator(tickets, 50).get_page(request.GET.get("page"))
@@ -102,9 +139,10 @@ def _csv(name: str, lines: Iterable[Iterable[Any]]) -> StreamingHttpResponse:
 
 
 @require_GET
-def as_csv(request: DeskRequest, key: str) -> StreamingHttpResponse:
+@_with_scope
+def as_csv(request: DeskRequest, scope: reports.Scope, key: str) -> StreamingHttpResponse:
     """A report's table, or with `row` the tickets behind that line, however many."""
-    scope, found = _scope(request), reports.report(key)
+    found = reports.report(key)
     if "row" in request.GET:
         return _csv(f"{key}-tickets", _ticket_lines(found.behind(scope, request.GET["row"])))
     return _csv(key, reports.as_csv(found.find(scope)))

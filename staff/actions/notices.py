@@ -209,7 +209,7 @@ def _message(user: User, rows: list[Notification]) -> EmailMessage:
         "more": max(0, len(rows) - MOST_IN_ONE_MAIL),
         "base": settings.BASE_URL,
         "thing": thing_at(about),
-        "mute_url": f"{settings.BASE_URL}{notices.mute_link(user.pk, about)}" if about else "",
+        "mute_url": notices.mute_address(user.pk, about) if about else "",
     }
     return EmailMessage(
         subject=" ".join(subject.split())[:200],
@@ -220,7 +220,7 @@ def _message(user: User, rows: list[Notification]) -> EmailMessage:
             "Date": format_datetime(timezone.now()),
             "Auto-Submitted": "auto-generated",
             "X-Auto-Response-Suppress": "All",
-            **_one_click(words["mute_url"]),
+            **notices.one_click(words["mute_url"]),
         },
     )
 
@@ -228,8 +228,3 @@ def _message(user: User, rows: list[Notification]) -> EmailMessage:
 def _in_zone_of(user: User, words: dict[str, Any]) -> str:
     with timezone.override(ZoneInfo(user.time_zone)):
         return render_to_string("staff/mail/notices.txt", words)
-
-
-def _one_click(url: str) -> dict[str, str]:
-    """What lets a mail program mute with one click (RFC 8058)."""
-    return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"} if url else {}

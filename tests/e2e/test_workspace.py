@@ -38,8 +38,10 @@ def test_the_sheet_that_is_served_says_what_the_sources_say(desk, sign_in):
     rules = """text => {
         const sheet = new CSSStyleSheet(), said = [];
         sheet.replaceSync(text);
+        const bare = text => (text ?? '').replace(/\\s+/g, '');
         const walk = list => [...list].forEach(rule => rule.cssRules?.length && !rule.selectorText
-            ? (said.push(rule.conditionText ?? rule.name ?? ''), walk(rule.cssRules)) : said.push(rule.cssText));
+            ? (said.push(bare(rule.conditionText ?? rule.name)), walk(rule.cssRules))
+            : said.push(`${rule.selectorText ?? bare(rule.cssText)} {${bare(rule.style?.cssText)}}`));
         walk(sheet.cssRules);
         return said;
     }"""

@@ -178,7 +178,7 @@ def test_what_is_due_is_mailed_once_with_a_file_and_goes_on_to_the_next_time(tie
     assert message.subject.startswith("Weekly: ")
     (name, content, kind) = message.attachments[0]
     assert (name, kind) == ("channels.csv", "text/csv")
-    assert ["Email", "1", "100.0 %"] in list(csv.reader(io.StringIO(content)))
+    assert ["email", "1", "100.0"] in list(csv.reader(io.StringIO(content)))
     assert "<td>Email</td>" in message.alternatives[0][0]
     made.refresh_from_db()
     assert made.next_at.date().isoformat() == "2026-03-06"

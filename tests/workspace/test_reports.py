@@ -170,11 +170,31 @@ def test_tickets_behind_a_line_are_streamed_and_no_cell_is_a_formula(client, db,
     assert "'=HYPERLINK" in text
 
 
+def test_files_are_for_programs_and_pages_for_people(client, db):
+    boss, made = lead(1), ticket(1)
+    actions.reply(number=made.number, by=boss, text="x", then=Status.RESOLVED)
+    client.force_login(boss, backend=BACKEND)
+
+    def lines(key):
+        return b"".join(client.get(f"/reports/{key}/export.csv?period=7d").streaming_content).decode().splitlines()
+
+    assert lines("attainment")[0].endswith("Share (%),Median (hours),90 % within (hours)")
+    assert float(lines("attainment")[1].split(",")[5]) == 100.0
+    assert date.fromisoformat(lines("backlog")[1].split(",")[0])
+    page = client.get("/reports/attainment/?period=7d").content.decode()
+    assert ">100.0 %</span>" in page
+    assert reports.said_change(-2.25, "hours") == "−2 h 15"
+    assert (reports.said(2.5, "share"), reports.said_change(3, "count")) == ("2.5 %", "+3")
+
+
 def test_a_wrong_period_is_a_page_that_says_so(client, db):
     client.force_login(lead(1), backend=BACKEND)
-    assert client.get("/reports/?period=eon").status_code == 400
+    assert client.get("/reports/?period=eon").status_code == 422
     assert client.get("/reports/nothing/").status_code == 404
-    assert client.get("/reports/channels/?q=(").status_code == 400
+    wrong = client.get("/reports/channels/?q=nonsense:xx&from=2026-02-01&to=2026-01-01&zone=UTC")
+    assert wrong.status_code == 422
+    assert all(typed in wrong.content.decode() for typed in ("nonsense:xx", "2026-02-01", "2026-01-01", "Please check"))
+    assert client.get("/reports/channels/export.csv?q=(").status_code == 400
     client.force_login(UserFactory(role="integration"), backend=BACKEND)
     assert client.get("/reports/").status_code == 403
 

@@ -22,7 +22,7 @@ from django.utils.html import escape
 
 from staff import actions as staff
 from staff.models import AUTOMATION, Notification, User
-from staff.notices import next_loud
+from staff.notices import mute_address, next_loud, one_click
 from supportdesk import crypto, outbox
 from supportdesk.errors import Conflict
 from supportdesk.text import markdown
@@ -215,12 +215,21 @@ def tell_staff(ticket: Ticket, message: Message) -> None:
     for person in (people.filter(tickets=ticket) | people.filter(watching__ticket=ticket)).distinct():
         if not Ticket.objects.visible_to(person).filter(pk=ticket.pk).exists():
             continue
-        text = f"{_as_lines(message.text)}\n\n---\n[Ticket {ticket.number}]({settings.BASE_URL}/tickets/{ticket.number}/). What you answer to this mail goes to {ticket.requester}; begin it with #note for an internal note."
+        why = "it is assigned to you" if ticket.assignee_id == person.pk else "you watch it"
+        text = (
+            f"{_as_lines(message.text)}\n\n---\n[Ticket {ticket.number}]({settings.BASE_URL}/tickets/{ticket.number}/). "
+            f"What you answer to this mail goes to {_as_lines(str(ticket.requester))}; begin it with \\#note for an internal note.\n\n"
+            f"You get this because {why}. [Hear no more about it]({_mute(ticket, person)})."
+        )
         write(
             ticket, to=person.email, subject=f"{ticket.subject} [#{ticket.number}]", text=text, key=f"notice:{message.pk}:{person.pk}",
             kind=LetterKind.NOTICE, sender=_sender(mailbox, message.who), reply_to=addresses.reply_address(_address_of(mailbox), ticket, person.email),
             in_reply_to=message.rfc_id, not_before=next_loud(person, timezone.now()),
         )  # fmt: skip
+
+
+def _mute(ticket: Ticket, person: User) -> str:
+    return mute_address(person.pk, f"/tickets/{ticket.number}/")
 
 
 def _as_lines(text: str) -> str:
@@ -273,14 +282,17 @@ def send_letter(letter_id: int) -> None:
         return
     replied = letter.kind in {LetterKind.RECEIVED, LetterKind.RESOLVED}
     headers = {**AUTOMATIC, "X-Loop": settings.MAIL_DOMAIN}
+    if letter.kind == LetterKind.NOTICE and (person := User.objects.filter(email=letter.to).first()) is not None:
+        headers |= one_click(_mute(letter.ticket, person))
     if replied:
         headers["Auto-Submitted"] = "auto-replied"
     if letter.rfc_id:
         headers["Message-ID"] = f"<{letter.rfc_id}>"
     if letter.in_reply_to:
         headers |= {"In-Reply-To": f"<{letter.in_reply_to}>", "References": f"<{letter.in_reply_to}>"}
+    text = letter.text if letter.kind == LetterKind.PLAIN else wording.plain(letter.text)
     email = EmailMultiAlternatives(
-        subject=letter.subject, body=letter.text, from_email=letter.sender or settings.DEFAULT_FROM_EMAIL, to=[letter.to],
+        subject=letter.subject, body=text, from_email=letter.sender or settings.DEFAULT_FROM_EMAIL, to=[letter.to],
         reply_to=[letter.reply_to] if letter.reply_to else None, headers=headers,
     )  # fmt: skip
     if letter.kind != LetterKind.PLAIN:
@@ -363,9 +375,9 @@ def body_of(mail: OutboundEmail) -> tuple[str, str]:
     text = wording.fill(wording.wording(mail.kind, mail.mailbox, mail.language).text, facts).strip()
     if author and author.signature:
         text = f"{text}\n\n-- \n{author.signature}"
-    page = str(markdown(text))
+    page, text = str(markdown(text)), wording.plain(text)
     if mail.mailbox is not None and mail.mailbox.quotes_history and (before := _before(mail.message)) is not None:
-        said = f"On {before.created_at:%d %b %Y at %H:%M} UTC, {before.who} wrote:"
+        said = wording.attribution(mail.language, before.created_at, str(before.who))
         quoted = before.text[:MOST_QUOTED]
         text += f"\n\n{said}\n" + "\n".join(f"> {line}" for line in quoted.split("\n"))
         page += f'<p>{escape(said)}</p><blockquote type="cite">{escape(quoted).replace(chr(10), "<br>")}</blockquote>'

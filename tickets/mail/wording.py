@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from supportdesk.errors import Invalid
 from supportdesk.text import one_line
@@ -141,6 +142,29 @@ def unknown_names(texts: Mapping[str, str], names: Sequence[str]) -> dict[str, l
         elif "{{" in rest or "}}" in rest:
             wrong[field] = ["A name stands in two pairs of braces, such as {{number}}."]
     return wrong
+
+
+_LINK = re.compile(r"!?\[([^\[\]\n]{0,300})\]\(([^()\s]{1,2000})\)")
+_ESCAPED = re.compile(r"\\([\\`*_{}\[\]<>#|~!()])")
+
+
+def plain(text: str) -> str:
+    """Markdown for a reader of plain text: a link says where it leads behind its words, and nothing is escaped."""
+    return _ESCAPED.sub(
+        r"\1", _LINK.sub(lambda found: found[2] if found[1] in {"", found[2]} else f"{found[1]}: {found[2]} ", text)
+    )
+
+
+_WROTE = {
+    "de": "Am {at:%d.%m.%Y} um {at:%H:%M} UTC schrieb {who}:", "fr": "Le {at:%d/%m/%Y} à {at:%H:%M} UTC, {who} a écrit :",
+    "es": "El {at:%d/%m/%Y} a las {at:%H:%M} UTC, {who} escribió:", "it": "Il {at:%d/%m/%Y} alle {at:%H:%M} UTC, {who} ha scritto:",
+    "nl": "Op {at:%d-%m-%Y} om {at:%H:%M} UTC schreef {who}:",
+}  # fmt: skip
+
+
+def attribution(language: str, at: datetime, who: str) -> str:
+    """The line above a quotation that says who wrote it, which mail programs know by its words."""
+    return _WROTE.get(language, "On {at:%Y-%m-%d} at {at:%H:%M} UTC, {who} wrote:").format(at=at, who=who)
 
 
 def subject_line(template: str, facts: Mapping[str, object]) -> str:

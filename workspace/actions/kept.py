@@ -192,7 +192,7 @@ def _message(reader: ReportReader, scope: reports.Scope, table: reports.Table) -
     asked = urlencode({"period": kept.period, "zone": kept.zone, "q": kept.query})
     words = {
         "kept": kept, "report": reports.report(kept.report), "scope": scope, "table": table, "url": f"{settings.BASE_URL}{path}?{asked}",
-        "lines": ["\t".join(str(cell) for cell in line) for line in reports.as_csv(table)],
+        "lines": ["\t".join(str(cell) for cell in line) for line in [table.headings, *(row.cells for row in table.rows)]],
     }  # fmt: skip
     message = EmailMultiAlternatives(
         subject=f"{kept.name}: {scope.first_day:%d %b} to {scope.last_day:%d %b %Y}",
