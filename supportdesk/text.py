@@ -93,7 +93,7 @@ KEY_MAP = (
     (("/",), "search"),
     (("C",), "new ticket"),
     (("P",), "call or chat"),
-    (("X",), "select the row; Shift and a click select a range"),
+    (("X",), "in a list: select the row; Shift and a click select a range"),
     (("B",), "change the selected tickets"),
     (("R",), "reply"),
     (("N",), "internal note"),

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from staff.actions.accounts import end_sessions
 from staff.actions.records import audit
-from staff.models import AUTOMATION, Calendar, Contact, Membership, MembershipRole, Role, Team, Tier, User
+from staff.models import AUTOMATION, AuditEntry, Calendar, Contact, Membership, MembershipRole, Role, Team, Tier, User
 from staff.models.people import check_time_zone
 from staff.policies import check_is_administrator
 from supportdesk import outbox
@@ -171,8 +171,10 @@ def send_invitation(user_id: int) -> None:
     person = User.objects.filter(pk=user_id, is_active=True, last_login=None).first()
     if person is None:
         return
+    audited = AuditEntry.objects.filter(thing=f"person {person.email}", action__in=["person.saved", "person.invited"])
+    entry = audited.exclude(actor=None).order_by("-id").first()
     words = {
-        "person": person, "url": password_link(person), "days": settings.PASSWORD_RESET_TIMEOUT // 86_400,
+        "person": person, "by": entry.actor_name if entry else "", "url": password_link(person), "days": settings.PASSWORD_RESET_TIMEOUT // 86_400,
         "sign_in": f"{settings.BASE_URL}{reverse('account_login')}", "provider": settings.OIDC_NAME if settings.OIDC_URL else "",
     }  # fmt: skip
     body = render_to_string("staff/mail/invitation.txt", words)

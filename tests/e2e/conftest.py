@@ -201,4 +201,7 @@ def faults_of(page: Page) -> list[tuple[str, str, str]]:
         faults += [(look, fault["id"], fault["nodes"][0]["html"][:120]) for fault in found]
         if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             faults.append((look, "scrolls sideways", ""))
+    page.set_viewport_size({"width": 320, "height": 640})  # 400 % of zoom on 1280 (WCAG 2.2, 1.4.10)
+    if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+        faults.append(("320", "scrolls sideways", ""))
     return faults

@@ -1,6 +1,6 @@
 """The queue: filters, order, pages. Its cost follows the page, not the number of tickets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -178,8 +178,17 @@ class QueuePage:
         found: dict[tuple[str, str], list[Ticket]] = {}
         for ticket in self.page:
             found.setdefault(("info", _word_of(ticket, by)) if by else _group(ticket, now), []).append(ticket)
+        if by in _ORDER:
+            found = dict(sorted(found.items(), key=lambda item: _ORDER[by](item[1][0])))
         for (dot, heading), tickets in found.items():
             yield dot, heading, tickets
+
+
+# Groups whose order means something stand in it; others as the first ticket of each stands in the list.
+_ORDER: dict[str, Callable[[Ticket], Any]] = {
+    "status": lambda ticket: Status.values.index(ticket.status), "priority": lambda ticket: Priority.values.index(ticket.priority),
+    "tier": lambda ticket: ticket.tier.level,
+}  # fmt: skip
 
 
 def _word_of(ticket: Ticket, group: str) -> str:

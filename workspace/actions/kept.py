@@ -191,7 +191,7 @@ def _message(reader: ReportReader, scope: reports.Scope, table: reports.Table) -
     path = reverse("workspace:report", args=[kept.report])
     asked = urlencode({"period": kept.period, "zone": kept.zone, "q": kept.query})
     words = {
-        "kept": kept, "report": reports.report(kept.report), "scope": scope, "table": table, "url": f"{settings.BASE_URL}{path}?{asked}",
+        "kept": kept, "report": reports.report(kept.report), "scope": scope, "table": table, "to_owner": to == kept.owner, "url": f"{settings.BASE_URL}{path}?{asked}",
         "lines": ["\t".join(str(cell) for cell in line) for line in [table.headings, *(row.cells for row in table.rows)]],
     }  # fmt: skip
     message = EmailMultiAlternatives(

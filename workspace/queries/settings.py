@@ -45,7 +45,7 @@ def sections() -> list[Section]:
         for heading, title, name, icon, words in (
             ("People", "People", "workspace:people", "user", "Invite, change places in tiers and teams, sign out, switch off"),
             ("People", "Tiers, contacts and teams", "workspace:tiers", "filter", "What each tier takes and promises, whom to call"),
-            ("People", "Accounts", "workspace:accounts", "key", "Second factor by role, passkeys, single sign-on, OpenID Connect"),
+            ("People", "Accounts", "workspace:accounts", "key", "Second factor by role (2FA, MFA), passkeys, single sign-on (SSO), OpenID Connect"),
             ("Tickets", "Promises and calendars", "tickets:promises", "clock", "SLA policies, targets, pauses, business hours, holidays"),
             ("Tickets", "Rules", "tickets:rules", "bolt", "What happens by itself when a ticket changes or time passes"),
             ("Tickets", "Recurring tickets", "tickets:recurring", "calendar", "Tickets that open by a timetable"),
