@@ -14,9 +14,11 @@ from django.utils import timezone
 
 from staff.actions import add_user
 from staff.models import Role, Tier, User
+from supportdesk.templatetags.desk import in_words
 from tickets.models import Message, Requester, SLAPolicy, SLATimer, Ticket, TicketEvent
 from workspace import counting, reports
 from workspace.models import CountedReport
+from workspace.scope import Scope
 
 OPEN = {"new", "open", "waiting_on_requester", "on_hold"}
 
@@ -39,7 +41,7 @@ def _one(who: str, user: User, period: str, key: str, rounds: int) -> None:
     """The first answer; what a worker needs where it is not found live; every answer after it."""
     today = timezone.now().date()
     given = {"from": str(today - timedelta(days=364)), "to": str(today)} if period == "365" else {"period": period}
-    scope = reports.Scope.read(user, given)
+    scope = Scope.read(user, given)
     CountedReport.objects.filter(user=user).delete()
     begun = time.perf_counter()
     first = counting.find(key, scope)
@@ -147,7 +149,7 @@ def compare(count: int, *, seed: int) -> list[str]:
     with transaction.atomic():
         boss = histories(count, seed=seed)
         for given in ({"period": "30d"}, {"period": "7d", "zone": "America/New_York"}, {"period": "90d", "zone": "Asia/Kolkata"}, {"from": "2026-01-01", "to": str(timezone.now().date())}):  # fmt: skip
-            scope = reports.Scope.read(boss, given)
+            scope = Scope.read(boss, given)
             for key, count_ in STRAIGHT.items():
                 wanted, found = count_(scope), [row.cells for row in reports.report(key).find(scope).rows]
                 if wanted != found:
@@ -156,7 +158,7 @@ def compare(count: int, *, seed: int) -> list[str]:
     return problems
 
 
-def _in(scope: reports.Scope, at: datetime | None) -> bool:
+def _in(scope: Scope, at: datetime | None) -> bool:
     return at is not None and scope.start <= at < scope.end
 
 
@@ -175,7 +177,7 @@ def _open_at(events: list[TicketEvent], moment: datetime) -> bool:
     return is_open
 
 
-def _backlog(scope: reports.Scope) -> list[list[Any]]:
+def _backlog(scope: Scope) -> list[list[Any]]:
     by_ticket: dict[int, list[TicketEvent]] = {}
     for event in TicketEvent.objects.order_by("id"):
         by_ticket.setdefault(event.ticket_id, []).append(event)
@@ -191,7 +193,7 @@ def _backlog(scope: reports.Scope) -> list[list[Any]]:
     return rows
 
 
-def _steps(scope: reports.Scope) -> list[tuple[datetime, datetime]]:
+def _steps(scope: Scope) -> list[tuple[datetime, datetime]]:
     """By going from day to day, and noting where a step begins."""
     days = (scope.last_day - scope.first_day).days
     begins = []
@@ -207,7 +209,7 @@ def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "–"
 
 
-def _first_response(scope: reports.Scope) -> list[list[Any]]:
+def _first_response(scope: Scope) -> list[list[Any]]:
     counts: Counter[str] = Counter()
     for timer in SLATimer.objects.filter(clock="first_response"):
         if _in(scope, timer.stopped_at):
@@ -216,7 +218,7 @@ def _first_response(scope: reports.Scope) -> list[list[Any]]:
     return [[label, counts[label], _share(counts[label], counts.total())] for _, label in reports.BUCKETS]
 
 
-def _attainment(scope: reports.Scope) -> list[list[Any]]:
+def _attainment(scope: Scope) -> list[list[Any]]:
     groups: dict[tuple[str, int, str], list[SLATimer]] = {}
     for timer in SLATimer.objects.select_related("ticket__tier"):
         if _in(scope, timer.stopped_at):
@@ -240,10 +242,10 @@ def _hours(values: list[float], share: float) -> str:
     place = share * (len(values) - 1)
     low = int(place)
     high = min(low + 1, len(values) - 1)
-    return reports.in_words(timedelta(hours=values[low] + (values[high] - values[low]) * (place - low)))
+    return in_words(timedelta(hours=values[low] + (values[high] - values[low]) * (place - low)))
 
 
-def _breaches(scope: reports.Scope) -> list[list[Any]]:
+def _breaches(scope: Scope) -> list[list[Any]]:
     counts: Counter[str] = Counter()
     events: dict[int, list[TicketEvent]] = {}
     for event in TicketEvent.objects.all():
@@ -260,7 +262,7 @@ def _breaches(scope: reports.Scope) -> list[list[Any]]:
     return [[label, counts[key], _share(counts[key], counts.total())] for key, label in reports.REASONS.items()]
 
 
-def _rates(scope: reports.Scope) -> list[list[Any]]:
+def _rates(scope: Scope) -> list[list[Any]]:
     counts = Counter(event.kind for event in TicketEvent.objects.all() if _in(scope, event.at))
     rows = []
     for label, part, whole in reports.RATES.values():
@@ -269,7 +271,7 @@ def _rates(scope: reports.Scope) -> list[list[Any]]:
     return rows
 
 
-def _channels(scope: reports.Scope) -> list[list[Any]]:
+def _channels(scope: Scope) -> list[list[Any]]:
     counts = Counter(made.channel for made in Ticket.objects.all() if _in(scope, made.created_at))
     return [
         [one.label[:1].upper() + one.label[1:], counts[one.value], _share(counts[one.value], counts.total())]
@@ -277,7 +279,7 @@ def _channels(scope: reports.Scope) -> list[list[Any]]:
     ]
 
 
-def _load(scope: reports.Scope) -> list[list[Any]]:
+def _load(scope: Scope) -> list[list[Any]]:
     people: dict[int, Counter[str]] = {}
     for message in Message.objects.exclude(author=None):
         if _in(scope, message.created_at):

@@ -9,10 +9,15 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 from django.test import Client
+from hypothesis import settings as hypothesis
 
 from staff.models import forget_settings
 from supportdesk import guide
 from tests import factories
+
+# How long a case takes is for bench/ to say: machines are shared.
+hypothesis.register_profile("desk", deadline=None)
+hypothesis.load_profile("desk")
 
 
 def require(found: object, what: str) -> None:

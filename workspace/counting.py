@@ -17,6 +17,8 @@ from supportdesk import doorbell
 from supportdesk.errors import DeskError
 from workspace import reports
 from workspace.models import CountedReport
+from workspace.scope import Scope
+from workspace.tables import Row, Table
 
 PATIENCE_MS = 200  # what takes longer is left to a worker
 FRESH = timedelta(minutes=10)
@@ -33,13 +35,13 @@ _LIMIT = "SELECT set_config('statement_timeout', %s, true)"
 class Found:
     """A table and when it was counted; no table while it is being counted for the first time."""
 
-    table: reports.Table | None
+    table: Table | None
     counted_at: datetime | None
     live: bool
     problem: str = ""
 
 
-def find(key: str, scope: reports.Scope) -> Found:
+def find(key: str, scope: Scope) -> Found:
     """A report for a reader, within some 200 ms whatever it costs. Raises `QueryError` for a query that cannot be read."""
     row = CountedReport.objects.filter(user=scope.user, asked=_asked(key, scope)).first()
     now = timezone.now()
@@ -58,11 +60,11 @@ def find(key: str, scope: reports.Scope) -> Found:
     return Found(_read(row.found) if row.found else None, row.counted_at, live=False, problem=row.problem)
 
 
-def _asked(key: str, scope: reports.Scope) -> str:
+def _asked(key: str, scope: Scope) -> str:
     return f"{key}|{scope.first_day}|{scope.last_day}|{scope.zone.key}|{scope.query}"
 
 
-def _live(key: str, scope: reports.Scope) -> reports.Table:
+def _live(key: str, scope: Scope) -> Table:
     """Found now, all its statements within the patience. Raises `OperationalError` beyond it."""
     until = time.monotonic() + PATIENCE_MS / 1000
 
@@ -119,9 +121,9 @@ def _count(pk: int) -> bool:
     return True
 
 
-def _scope(row: CountedReport) -> tuple[str, reports.Scope]:
+def _scope(row: CountedReport) -> tuple[str, Scope]:
     key, first, last, zone, query = row.asked.split("|", 4)
-    return key, reports.Scope.read(row.user, {"from": first, "to": last, "zone": zone, "q": query})
+    return key, Scope.read(row.user, {"from": first, "to": last, "zone": zone, "q": query})
 
 
 def sweep() -> int:
@@ -134,5 +136,5 @@ def sweep() -> int:
     return sum(count(pk) for pk in list(old.values_list("pk", flat=True)[:200]) if time.monotonic() < until)
 
 
-def _read(found: dict[str, Any]) -> reports.Table:
-    return reports.Table(**{**found, "rows": [reports.Row(**row) for row in found["rows"]]})
+def _read(found: dict[str, Any]) -> Table:
+    return Table(**{**found, "rows": [Row(**row) for row in found["rows"]]})

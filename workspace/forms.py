@@ -10,6 +10,7 @@ from staff.requests import DeskRequest
 from supportdesk.errors import Invalid
 from workspace import reports
 from workspace.models import Every, KeptReport
+from workspace.scope import PRESETS
 
 NO_TIER = ""
 
@@ -146,7 +147,7 @@ class KeptForm(forms.Form):
     name = forms.CharField(max_length=80)
     report = forms.ChoiceField(choices=[(one.key, one.title) for one in reports.REPORTS.values()])
     period = forms.ChoiceField(
-        choices=list(reports.PRESETS.items()), help_text="It goes along with the day on which it is counted."
+        choices=list(PRESETS.items()), help_text="It goes along with the day on which it is counted."
     )
     query = forms.CharField(
         max_length=500,

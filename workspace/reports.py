@@ -1,10 +1,8 @@
 """Figures of a period, from events and clocks, right to the second: what each report asks, and which tickets are behind a row."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.db.models import (
     Avg,
@@ -23,14 +21,10 @@ from django.db.models import (
     When,
 )
 from django.db.models.functions import Cast, TruncDay, TruncMonth, TruncWeek
-from django.utils import timezone
 
 from runbooks.models import Execution, RunState
-from staff.models import User
-from supportdesk.errors import Invalid, NotFound
-from supportdesk.templatetags.desk import in_words
+from supportdesk.errors import NotFound
 from supportdesk.text import number_of
-from tickets import policies
 from tickets.models import (
     Channel,
     Clock,
@@ -43,177 +37,8 @@ from tickets.models import (
     Ticket,
     TicketEvent,
 )
-from tickets.queries import picked, understand
-
-LONGEST = timedelta(days=3 * 366)
-DAYS, WEEKS = 92, 730  # a period up to so many days is shown by days, by weeks, longer ones by months
-PRESETS = {
-    "today": "Today",
-    "7d": "7 days",
-    "30d": "30 days",
-    "90d": "90 days",
-    "month": "This month",
-    "year": "This year",
-}
-
-
-# -------------------------------------------------------------------------------------------- scope
-@dataclass(frozen=True)
-class Scope:
-    """Who asks about which time and which tickets. The period is [start, end) in a zone; `query` as in the search box."""
-
-    user: User
-    start: datetime
-    end: datetime
-    zone: ZoneInfo
-    query: str = ""
-
-    @classmethod
-    def read(cls, user: User, given: Any) -> "Scope":
-        """From a query string: `period` or `from` and `to` (days, both included), `zone`, `q`. Raises `Invalid`."""
-        zone = _zone(given.get("zone", "") or timezone.get_current_timezone_name())
-        today = timezone.now().astimezone(zone).date()
-        first, last = _days(given, today)
-        if last < first or (last - first) > LONGEST:
-            raise Invalid("Choose an end after the begin, three years at most.", fields={"to": ["Choose another day."]})
-        query = str(given.get("q", ""))[:500].strip()
-        return cls(user, _midnight(first, zone), _midnight(last + timedelta(days=1), zone), zone, query)
-
-    @property
-    def before(self) -> "Scope":
-        """The period before, of the same length in days."""
-        days = self.last_day - self.first_day + timedelta(days=1)
-        start = _midnight(self.first_day - days, self.zone)
-        return Scope(self.user, start, self.start, self.zone, self.query)
-
-    @property
-    def first_day(self) -> date:
-        return self.start.astimezone(self.zone).date()
-
-    @property
-    def last_day(self) -> date:
-        return (self.end - timedelta(seconds=1)).astimezone(self.zone).date()
-
-    @property
-    def step(self) -> str:
-        days = (self.last_day - self.first_day).days
-        return "day" if days < DAYS else "week" if days < WEEKS else "month"
-
-    def tickets(self) -> QuerySet[Ticket]:
-        """The tickets that the reader may see and asks about. Raises `QueryError`."""
-        seen = Ticket.objects.visible_to(self.user)
-        return picked(seen, self.user, understand(self.query)) if self.query else seen
-
-    def limit(self, rows: QuerySet[Any], ticket: str = "ticket") -> QuerySet[Any]:
-        """Rows of those tickets: without a query all but the few that are hidden, which costs less than naming the rest."""
-        if self.query or (not self.user.standing.level and not self.user.standing.reads_only):
-            return rows.filter(**{f"{ticket}__in": self.tickets().values("pk")})
-        return rows.exclude(**{f"{ticket}__in": Ticket.objects.hidden_from(self.user).values("pk")})
-
-    def within(self, name: str) -> Q:
-        return Q(**{f"{name}__gte": self.start, f"{name}__lt": self.end})
-
-
-def check_can_see_reports(user: User) -> None:
-    """Whoever works at the desk or audits it; what they count is what they may see."""
-    if not (user.standing.level or user.standing.is_administrator or user.standing.reads_only):
-        raise policies.NotPermitted("Reports are for who works at the desk.")
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise Invalid(
-            f"{name[:60]} is no time zone; write one such as Europe/Berlin.", fields={"zone": ["Not known."]}
-        ) from None
-
-
-def _days(given: Any, today: date) -> tuple[date, date]:
-    if given.get("from") or given.get("to"):
-        try:
-            return date.fromisoformat(given.get("from", "")), date.fromisoformat(given.get("to", "") or str(today))
-        except ValueError:
-            raise Invalid("Write days as 2026-11-30.", fields={"from": ["Write a day as 2026-11-30."]}) from None
-    period = given.get("period") or "30d"
-    if period == "month":
-        return today.replace(day=1), today
-    if period == "year":
-        return today.replace(month=1, day=1), today
-    back = {"today": 0, "7d": 6, "30d": 29, "90d": 89}.get(period)
-    if back is None:
-        raise Invalid(f"Choose a period: {', '.join(PRESETS)}.", fields={"period": ["Not known."]})
-    return today - timedelta(days=back), today
-
-
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, time(), tzinfo=zone)
-
-
-# ------------------------------------------------------------------------------------------- tables
-@dataclass(frozen=True)
-class Row:
-    """A line of a report. `key` names the tickets behind it; `values` are what a chart draws.
-
-    `plain` is `cells` for programs, where those are words for people: days by ISO 8601, shares in percent, times in hours.
-    """
-
-    key: str
-    cells: list[Any]
-    values: list[float] = field(default_factory=list)
-    plain: list[Any] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Table:
-    """What a report found: headings, lines, and how it is drawn (`lines`, `bars` or nothing).
-
-    `kind` is what `total` counts: "count", "share" (in percent) or "hours"; `full` is what the longest bar could be.
-    `plain` are the headings of the lines' `plain`, with their units.
-    """
-
-    headings: list[str]
-    rows: list[Row]
-    chart: str = "bars"
-    series: list[str] = field(default_factory=list)
-    total: float | None = None  # what is compared with the period before
-    unit: str = ""
-    kind: str = "count"
-    full: float = 0.0
-    plain: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Report:
-    key: str
-    title: str
-    says: str
-    find: Callable[[Scope], Table]
-    behind: Callable[[Scope, str], QuerySet[Ticket]]
-
-
-def percent(part: float, whole: float) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "–"
-
-
-def share(part: float, whole: float) -> float | None:
-    """A share in percent to one place, for programs."""
-    return round(100 * part / whole, 1) if whole else None
-
-
-def said(value: float, kind: str) -> str:
-    """A total of a report in words."""
-    if kind == "share":
-        return f"{value:.1f} %"
-    return _hours(value) if kind == "hours" else f"{value:,.0f}"
-
-
-def said_change(change: float, kind: str) -> str:
-    """By how much a total differs from the one before, in words with a sign."""
-    sign = "+" if change > 0 else "−"
-    if kind == "share":
-        return f"{sign}{abs(change):.1f} points"
-    return sign + (_hours(abs(change)) if kind == "hours" else f"{abs(change):,.0f}")
+from workspace.scope import Scope, begin_of_step, steps
+from workspace.tables import Row, Table, hours_in_words, percent, places, share
 
 
 class Percentile(Func):
@@ -226,6 +51,15 @@ class Percentile(Func):
 
     def get_group_by_cols(self) -> list[Any]:
         return []
+
+
+@dataclass(frozen=True)
+class Report:
+    key: str
+    title: str
+    says: str
+    find: Callable[[Scope], Table]
+    behind: Callable[[Scope, str], QuerySet[Ticket]]
 
 
 # --------------------------------------------------------------------- backlog, created, resolved
@@ -247,21 +81,6 @@ def _truncated(scope: Scope, name: str) -> Any:
     return {"day": TruncDay, "week": TruncWeek, "month": TruncMonth}[scope.step](name, tzinfo=scope.zone)
 
 
-def _steps(scope: Scope) -> list[tuple[datetime, datetime]]:
-    """The steps of a period, (begin, end) each, whole days, weeks or months of the zone cut to the period."""
-    found, day = [], scope.first_day
-    while day <= scope.last_day:
-        begin = _midnight(day, scope.zone)
-        if scope.step == "day":
-            day += timedelta(days=1)
-        elif scope.step == "week":
-            day += timedelta(days=7 - day.weekday())
-        else:
-            day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-        found.append((max(begin, scope.start), min(_midnight(day, scope.zone), scope.end)))
-    return found
-
-
 def backlog(scope: Scope) -> Table:
     """Open tickets at the end of each step, walked back from how many are open now; created and resolved in it."""
     events = scope.limit(TicketEvent.objects.filter(kind__in=MOVES, at__gte=scope.start))
@@ -281,8 +100,8 @@ def backlog(scope: Scope) -> Table:
     }
     level = scope.limit(Ticket.objects.open(), "pk").count() - after
     rows: list[Row] = []
-    for begin, _ in reversed(_steps(scope)):
-        day = _begin_of_step(scope, begin)
+    for begin, _ in reversed(steps(scope)):
+        day = begin_of_step(scope, begin)
         row = by_step.get(day, {"moved": 0, "resolved": 0})
         shown = f"{begin.astimezone(scope.zone):%d %b %Y}"
         rows.append(Row(begin.isoformat(), [shown, level, created.get(day, 0), row["resolved"]], [level, created.get(day, 0), row["resolved"]], [f"{begin.astimezone(scope.zone):%Y-%m-%d}", level, created.get(day, 0), row["resolved"]]))  # fmt: skip
@@ -294,16 +113,9 @@ def backlog(scope: Scope) -> Table:
     )  # fmt: skip
 
 
-def _begin_of_step(scope: Scope, begin: datetime) -> date:
-    day = begin.astimezone(scope.zone).date()
-    if scope.step == "week":
-        return day - timedelta(days=day.weekday())
-    return day.replace(day=1) if scope.step == "month" else day
-
-
 def _created_in(scope: Scope, key: str) -> QuerySet[Ticket]:
     """Tickets created in one step."""
-    for begin, end in _steps(scope):
+    for begin, end in steps(scope):
         if begin.isoformat() == key:
             return scope.tickets().filter(created_at__gte=begin, created_at__lt=end)
     raise NotFound("There is no such day in this period.")
@@ -331,24 +143,16 @@ def attainment(scope: Scope) -> Table:
             Row(
                 f"{r['clock']}|{r['ticket__tier__level']}|{r['ticket__priority']}",
                 [Clock(r["clock"]).label, f"Tier {r['ticket__tier__level']}", Priority(r["ticket__priority"]).label, r["total"], r["kept"],
-                 percent(r["kept"], r["total"]), _hours(r["median"]), _hours(r["late"])],
+                 percent(r["kept"], r["total"]), hours_in_words(r["median"]), hours_in_words(r["late"])],
                 [100 * r["kept"] / r["total"]],
                 [r["clock"], r["ticket__tier__level"], r["ticket__priority"], r["total"], r["kept"], share(r["kept"], r["total"]),
-                 _places(r["median"]), _places(r["late"])],
+                 places(r["median"]), places(r["late"])],
             )
             for r in found
         ],
         series=["Met, in percent"], total=100 * met / total if total else None, unit="met", kind="share", full=100.0,
         plain=["Clock", "Tier", "Priority", "Stopped", "Met", "Share (%)", "Median (hours)", "90 % within (hours)"],
     )  # fmt: skip
-
-
-def _places(hours: float | None) -> float | None:
-    return round(hours, 4) if hours is not None else None
-
-
-def _hours(value: float | None) -> str:
-    return in_words(timedelta(hours=value)) if value is not None else "–"
 
 
 def _behind_clocks(scope: Scope, key: str) -> QuerySet[Ticket]:
@@ -596,10 +400,3 @@ def report(key: str) -> Report:
     if key not in REPORTS:
         raise NotFound(f"There is no report {key[:40]}; the reports are {', '.join(REPORTS)}.")
     return REPORTS[key]
-
-
-def as_csv(table: Table) -> Iterator[list[Any]]:
-    """The lines of a table for programs, headings first."""
-    yield table.plain or table.headings
-    for row in table.rows:
-        yield ["" if cell is None else cell for cell in row.plain or row.cells]

@@ -7,15 +7,16 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from staff.requests import DeskRequest
 from supportdesk.errors import DeskError, Invalid, NotFound
-from workspace import forms, reports
+from workspace import forms
 from workspace.actions import kept
 from workspace.models import KeptReport
+from workspace.scope import check_can_see_reports
 
 
 @require_http_methods(["GET", "POST"])
 def edit(request: DeskRequest, pk: int | None = None) -> HttpResponse:
     """Keep a report under a name, and say who gets it when."""
-    reports.check_can_see_reports(request.user)
+    check_can_see_reports(request.user)
     found = KeptReport.objects.filter(pk=pk, owner=request.user).first() if pk else None
     if pk and found is None:
         raise NotFound("There is no such report of yours.")

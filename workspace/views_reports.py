@@ -17,6 +17,8 @@ from tickets.queries.queue import CappedPaginator
 from workspace import charts, counting, reports
 from workspace.actions.kept import plain
 from workspace.models import KeptReport
+from workspace.scope import PRESETS, Scope, check_can_see_reports
+from workspace.tables import Row, Table, csv_lines, said, said_change
 
 View = Callable[..., HttpResponseBase]
 
@@ -26,9 +28,9 @@ def _with_scope(view: View) -> View:
 
     @wraps(view)
     def scoped(request: DeskRequest, **arguments: Any) -> HttpResponseBase:
-        reports.check_can_see_reports(request.user)
+        check_can_see_reports(request.user)
         try:
-            scope = reports.Scope.read(request.user, request.GET)
+            scope = Scope.read(request.user, request.GET)
             scope.tickets()  # the words of its query
         except Invalid as refused:
             if request.htmx or request.path.endswith(".csv"):
@@ -39,7 +41,7 @@ def _with_scope(view: View) -> View:
                 "typed": typed,
                 "refused": str(refused),
                 "words": words,
-                "presets": reports.PRESETS.items(),
+                "presets": PRESETS.items(),
                 "row": request.GET.get("row", ""),
             }
             return render(request, "workspace/refused.html", context, status=422)
@@ -48,18 +50,18 @@ def _with_scope(view: View) -> View:
     return scoped
 
 
-def _context(request: DeskRequest, scope: reports.Scope) -> dict[str, Any]:
+def _context(request: DeskRequest, scope: Scope) -> dict[str, Any]:
     asked = request.GET.copy()
     for name in ("row", "page"):
         asked.pop(name, None)
     period = "" if request.GET.get("from") or request.GET.get("to") else request.GET.get("period") or "30d"
     typed = {"from": str(scope.first_day), "to": str(scope.last_day), "zone": scope.zone.key, "q": scope.query}
-    return {"scope": scope, "typed": typed, "presets": reports.PRESETS.items(), "period": period, "asked": asked.urlencode(), "reports": reports.REPORTS.values()}  # fmt: skip
+    return {"scope": scope, "typed": typed, "presets": PRESETS.items(), "period": period, "asked": asked.urlencode(), "reports": reports.REPORTS.values()}  # fmt: skip
 
 
 @require_GET
 @_with_scope
-def index(request: DeskRequest, scope: reports.Scope) -> HttpResponse:
+def index(request: DeskRequest, scope: Scope) -> HttpResponse:
     """Every report at a glance; each comes by itself."""
     kept = KeptReport.objects.filter(owner=request.user).prefetch_related("readers__user")
     return render(request, "workspace/reports.html", _context(request, scope) | {"kept": kept})
@@ -67,7 +69,7 @@ def index(request: DeskRequest, scope: reports.Scope) -> HttpResponse:
 
 @require_GET
 @_with_scope
-def report(request: DeskRequest, scope: reports.Scope, key: str) -> HttpResponse:
+def report(request: DeskRequest, scope: Scope, key: str) -> HttpResponse:
     """One report with its chart and table, compared with the period before; htmx gets the chart alone."""
     found = reports.report(key)
     counted = counting.find(key, scope)
@@ -78,23 +80,23 @@ def report(request: DeskRequest, scope: reports.Scope, key: str) -> HttpResponse
         return render(request, "workspace/_report.html", context)
     before = counting.find(key, scope.before).table
     context["change"] = _change(table, before) if table and before else ""
-    context["total"] = reports.said(table.total, table.kind) if table and table.total is not None else ""
+    context["total"] = said(table.total, table.kind) if table and table.total is not None else ""
     response = render(request, "workspace/report.html", context)
     if table is None and not counted.problem:
         response["Refresh"] = "2"
     return response
 
 
-def _drawn(table: reports.Table) -> Any:
+def _drawn(table: Table) -> Any:
     if table.chart == "lines":
         return charts.lines(table.series, [(str(row.cells[0]), row.key, row.values) for row in table.rows])
     kind = "share" if table.full else "count"
     return charts.bars(
-        [(_label(row), reports.said(row.values[0], kind), row.values[0], row.key) for row in table.rows], table.full
+        [(_label(row), said(row.values[0], kind), row.values[0], row.key) for row in table.rows], table.full
     )
 
 
-def _label(row: reports.Row) -> str:
+def _label(row: Row) -> str:
     """What a bar is called: its cells up to the first number."""
     words = []
     for cell in row.cells:
@@ -104,18 +106,18 @@ def _label(row: reports.Row) -> str:
     return ", ".join(words)
 
 
-def _change(table: reports.Table, before: reports.Table) -> str:
+def _change(table: Table, before: Table) -> str:
     if table.total is None or before.total is None:
         return ""
     change = table.total - before.total
-    if reports.said(table.total, table.kind) == reports.said(before.total, table.kind):
+    if said(table.total, table.kind) == said(before.total, table.kind):
         return "as in the period before"
-    return f"{reports.said_change(change, table.kind)} against the period before"
+    return f"{said_change(change, table.kind)} against the period before"
 
 
 @require_GET
 @_with_scope
-def behind(request: DeskRequest, scope: reports.Scope, key: str) -> HttpResponse:
+def behind(request: DeskRequest, scope: Scope, key: str) -> HttpResponse:
     """The tickets behind a line of a report."""
     found = reports.report(key)
     row = request.GET.get("row", "")
@@ -140,12 +142,12 @@ def _csv(name: str, lines: Iterable[Iterable[Any]]) -> StreamingHttpResponse:
 
 @require_GET
 @_with_scope
-def as_csv(request: DeskRequest, scope: reports.Scope, key: str) -> StreamingHttpResponse:
+def as_csv(request: DeskRequest, scope: Scope, key: str) -> StreamingHttpResponse:
     """A report's table, or with `row` the tickets behind that line, however many."""
     found = reports.report(key)
     if "row" in request.GET:
         return _csv(f"{key}-tickets", _ticket_lines(found.behind(scope, request.GET["row"])))
-    return _csv(key, reports.as_csv(found.find(scope)))
+    return _csv(key, csv_lines(found.find(scope)))
 
 
 def _ticket_lines(tickets: Any) -> Iterator[list[Any]]:

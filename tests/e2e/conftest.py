@@ -162,7 +162,9 @@ def sign_in(desk: Desk, playwright_chromium: Browser) -> Iterator[Any]:
     contexts, errors = [], []
 
     def make(who: str, **options: Any) -> Page:
-        options = {"viewport": {"width": 1440, "height": 900}, "base_url": desk.url} | options
+        # What moves all the time is drawn all the time, by the processor of this machine.
+        usual = {"viewport": {"width": 1440, "height": 900}, "base_url": desk.url, "reduced_motion": "reduce"}
+        options = usual | options
         context = playwright_chromium.new_context(**options)
         contexts.append(context)
         page = context.new_page()

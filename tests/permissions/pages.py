@@ -221,6 +221,8 @@ PAGES: dict[str, tuple[str, set[str], dict[str, Any], set[str]]] = {
     "tickets:new_mailbox": ("/settings/mail/new/", SETTINGS, {"name": "x"}, {"administrator"}),
     "tickets:mailbox": ("/settings/mail/{mailbox}/", SETTINGS, {"name": "x"}, {"administrator"}),
     "tickets:fetched": ("/settings/mail/{mailbox}/imap/", SETTINGS, {"host": "x"}, {"administrator"}),
+    "tickets:imap_sign_in": ("/settings/mail/{mailbox}/imap/sign-in/", {"administrator"}, {}, set()),
+    "tickets:imap_signed_in": ("/settings/mail/signed-in/", {"administrator"}, {}, set()),
     "tickets:try_fetching": ("/settings/mail/{mailbox}/imap/test/", set(), {}, {"administrator"}),
     "tickets:mail_templates": ("/settings/mail/templates/", SETTINGS, {}, set()),
     "tickets:mail_template": ("/settings/mail/templates/received/", SETTINGS, {"text": "x"}, MAKERS),

@@ -375,7 +375,7 @@ def test_the_streams_of_a_session_end_with_it(person, monkeypatch, way, django_c
 
 # ---------------------------------------------------------------------------------- single sign-on
 @contextmanager
-def provider(client_id, callback, **claims):
+def provider(client_id, callback, more=None, **claims):
     """A real OpenID provider; its interactions take any name and password."""
     npm = shutil.which("npm")
     root = subprocess.run([npm, "root", "-g"], capture_output=True, text=True, check=True).stdout.strip() if npm else ""
@@ -384,7 +384,7 @@ def provider(client_id, callback, **claims):
     port = free_port()
     script = Path(__file__).parent / "provider.mjs"
     process = subprocess.Popen(
-        ["node", script, package, str(port), client_id, callback, json.dumps(claims)],
+        ["node", script, package, str(port), client_id, callback, json.dumps(claims), json.dumps(more or {})],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     try:
@@ -400,8 +400,13 @@ def through_the_provider(desk, start):
     """Follow a sign-in with the provider's own pages, up to the address that it sends the browser back to."""
     answer = desk.post("/accounts/oidc/login/", start)
     assert answer.status_code == 302, answer.content[:500]
+    return at_the_provider(answer["Location"])
+
+
+def at_the_provider(address):
+    """Sign in and consent on the provider's own pages; where it sends the browser back to, at the desk."""
     with httpx.Client(follow_redirects=True) as browser:
-        page = browser.get(answer["Location"])
+        page = browser.get(address)
         for _ in range(2):  # who one is, then consent
             action = re.search(r'action="([^"]+)"', page.text)[1]
             prompt = re.search(r'name="prompt" value="(\w+)"', page.text)[1]

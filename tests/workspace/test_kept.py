@@ -17,6 +17,7 @@ from tests.factories import agent, ticket
 from workspace import counting, reports
 from workspace.actions import kept
 from workspace.models import CountedReport, KeptReport, ReportReader
+from workspace.scope import Scope
 
 NOW = datetime(2026, 3, 4, 10, tzinfo=UTC)  # a Wednesday
 
@@ -30,7 +31,7 @@ def keep(by, **more):
 
 
 def scope_of(user, **given):
-    return reports.Scope.read(user, {"period": "30d"} | given)
+    return Scope.read(user, {"period": "30d"} | given)
 
 
 @pytest.fixture

@@ -16,12 +16,14 @@ from tickets import actions
 from tickets.actions import mailboxes
 from tickets.models import Priority, Status, Ticket
 from workspace import charts, reports
+from workspace.scope import Scope, steps
+from workspace.tables import said, said_change
 
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
 
 def scope(user, **given_):
-    return reports.Scope.read(user, given_ or {"period": "30d"})
+    return Scope.read(user, given_ or {"period": "30d"})
 
 
 @pytest.mark.django_db
@@ -116,10 +118,10 @@ def test_a_period_that_makes_no_sense_is_refused(db, given_):
 )  # fmt: skip
 def test_the_steps_of_a_period_cover_it_without_gap_or_overlap(first, days, zone):
     user = User(email="x@y.example")
-    found = reports.Scope.read(user, {"from": str(first), "to": str(first + timedelta(days=days)), "zone": zone})
-    steps = reports._steps(found)
-    assert (steps[0][0], steps[-1][1]) == (found.start, found.end)
-    assert all(one[1] == other[0] and one[0] < one[1] for one, other in pairwise(steps))
+    found = Scope.read(user, {"from": str(first), "to": str(first + timedelta(days=days)), "zone": zone})
+    covered = steps(found)
+    assert (covered[0][0], covered[-1][1]) == (found.start, found.end)
+    assert all(one[1] == other[0] and one[0] < one[1] for one, other in pairwise(covered))
     assert found.before.end == found.start
     assert (found.before.last_day - found.before.first_day).days == days
 
@@ -183,8 +185,8 @@ def test_files_are_for_programs_and_pages_for_people(client, db):
     assert date.fromisoformat(lines("backlog")[1].split(",")[0])
     page = client.get("/reports/attainment/?period=7d").content.decode()
     assert ">100.0 %</span>" in page
-    assert reports.said_change(-2.25, "hours") == "−2 h 15"
-    assert (reports.said(2.5, "share"), reports.said_change(3, "count")) == ("2.5 %", "+3")
+    assert said_change(-2.25, "hours") == "−2 h 15"
+    assert (said(2.5, "share"), said_change(3, "count")) == ("2.5 %", "+3")
 
 
 def test_a_wrong_period_is_a_page_that_says_so(client, db):

@@ -3,9 +3,12 @@
 import re
 from typing import Any
 
+import httpx
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
 
 from staff import actions as staff
@@ -15,7 +18,7 @@ from supportdesk import crypto
 from supportdesk.errors import Conflict, Invalid, NotFound
 from supportdesk.text import clean, one_line
 from tickets import policies
-from tickets.mail import imap, outgoing, sorting, wording
+from tickets.mail import imap, oauth, outgoing, sorting, wording
 from tickets.models import (
     ImapAccount,
     ImapLogin,
@@ -88,12 +91,14 @@ def save_imap(
         ]
     if login != ImapLogin.PASSWORD and not client_id.strip():
         wrong["client_id"] = ["OAuth 2 needs the id of the app that is registered with the provider."]
-    if not secret and not found.secret:
-        wrong["secret"] = ["Write the password, or the refresh token of OAuth 2."]
+    if not secret and not found.secret and login == ImapLogin.PASSWORD:
+        wrong["secret"] = ["Write the password."]
     before = (found.host, found.port, found.security, found.user, found.login, found.tenant)
-    if before != (host.strip(), port, security, user.strip(), login, tenant) and found.pk and not secret:
-        words = "Another server, port, way or user: write the secret again."  # a stored one goes nowhere else
-        wrong["secret"] = [words]
+    if before != (host.strip(), port, security, user.strip(), login, tenant) and found.secret and not secret:
+        if login == ImapLogin.PASSWORD:
+            wrong["secret"] = ["Another server, port, way or user: write the secret again."]  # it goes nowhere else
+        else:
+            found.secret = b""  # another user's, or for another server: one signs in anew
     if not re.fullmatch(r"[A-Za-z0-9.-]{0,100}", tenant):
         wrong["tenant"] = ["Write the tenant's id or domain."]
     if wrong:
@@ -132,6 +137,35 @@ def try_imap(*, by: User, mailbox: Mailbox) -> str:
         return imap.try_out(account)
     except Exception as error:  # whatever a server says is shown
         raise Conflict(imap.words_of(error, account)) from None
+
+
+def begin_sign_in(*, by: User, mailbox: Mailbox) -> oauth.SignIn:
+    """Where an administrator signs in at the provider of a mailbox. Raises `Conflict` where it has none."""
+    check_is_administrator(by)
+    account = ImapAccount.objects.filter(mailbox=mailbox).exclude(login=ImapLogin.PASSWORD).first()
+    if account is None:
+        raise Conflict(f"{mailbox} does not sign in at a provider; save that first.")
+    return oauth.begin(account, comes_back_to())
+
+
+def finish_sign_in(*, by: User, mailbox: Mailbox, code: str, verifier: str) -> None:
+    """Keep what the provider gives for the code of a sign-in. Raises `Conflict` with the provider's words."""
+    check_is_administrator(by)
+    account = ImapAccount.objects.filter(mailbox=mailbox).exclude(login=ImapLogin.PASSWORD).first()
+    if account is None:
+        raise Conflict(f"{mailbox} does not sign in at a provider any more.")
+    try:
+        token = oauth.finish(account, code=code, verifier=verifier, redirect_uri=comes_back_to())
+    except (Invalid, httpx.HTTPError, ValueError) as error:
+        raise Conflict(imap.words_of(error, account)) from None
+    with transaction.atomic():
+        ImapAccount.objects.filter(pk=account.pk).update(secret=crypto.encrypt(token), error="", error_at=None)
+        staff.audit(by=by, action="mailbox.signed_in", thing=f"mailbox {mailbox.name}", after={"user": account.user})
+
+
+def comes_back_to() -> str:
+    """The redirect address that an app at a provider is registered with."""
+    return f"{settings.BASE_URL}{reverse('tickets:imap_signed_in')}"
 
 
 @transaction.atomic

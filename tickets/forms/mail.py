@@ -50,8 +50,8 @@ class ImapForm(forms.Form):
     user = forms.CharField(max_length=254)
     login = forms.ChoiceField(choices=ImapLogin.choices, label="Signs in by")
     secret = forms.CharField(
-        required=False, max_length=4000, label="Password, or refresh token", strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}), help_text="Left empty, the stored one stays.",
+        required=False, max_length=4000, label="Password", strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}), help_text="Left empty, the stored one stays. With OAuth 2 one signs in at the provider instead, once this is saved.",
     )  # fmt: skip
     client_id = forms.CharField(required=False, max_length=200, label="Client id (OAuth 2)")
     client_secret = forms.CharField(

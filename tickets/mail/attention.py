@@ -7,7 +7,7 @@ from staff.models import User
 from supportdesk.errors import Conflict, NotFound
 from tickets import actions
 from tickets.actions.life import find_requester
-from tickets.mail import incoming, parsing, reader
+from tickets.mail import incoming, parsing, reader, whose
 from tickets.models import InboundEmail, InboundState, Ticket, TicketEvent, Via
 from tickets.policies import check_can_make_rules
 
@@ -56,7 +56,7 @@ def _apply_again(inbound: InboundEmail, ticket: Ticket, mail: parsing.Mail, by: 
         inbound.ticket = ticket
     else:
         verdict, facts = incoming.judge(inbound, mail)
-        if (found := incoming.whose(mail, inbound)) is not None and found.ticket != ticket:
+        if (found := whose.find(mail, inbound)) is not None and found.ticket != ticket:
             inbound.perhaps = found.ticket  # a person merges them
         inbound.ticket, inbound.message = actions.receive(
             ticket_id=ticket.pk, requester=find_requester(mail.sender, mail.sender_name), text=mail.text or "(no text)",

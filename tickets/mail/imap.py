@@ -20,9 +20,8 @@ from django.db.models.functions import Now
 from imap_tools import BaseMailBox, MailBox, MailBoxStartTls, MailBoxUnencrypted
 from imap_tools.errors import ImapToolsError
 
-from supportdesk import crypto
 from supportdesk.errors import Invalid
-from tickets.mail import incoming
+from tickets.mail import incoming, oauth
 from tickets.models import ImapAccount, ImapLogin, ImapSecurity, Via
 
 log = logging.getLogger(__name__)
@@ -33,14 +32,6 @@ POLL_SECONDS = 30.0  # between two looks where the server has no IDLE
 LONGEST_PAUSE = 300.0  # seconds between two tries of a server that does not answer
 LOCK = 7301  # first half of the advisory locks: one fetcher an account, over all machines
 
-TOKEN_URLS = {
-    ImapLogin.MICROSOFT: "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
-    ImapLogin.GOOGLE: "https://oauth2.googleapis.com/token",
-}
-SCOPES = {
-    ImapLogin.MICROSOFT: "https://outlook.office.com/IMAP.AccessAsUser.All offline_access",
-    ImapLogin.GOOGLE: "https://mail.google.com/",
-}
 # Headers that say how a body is written: not of the words that stand for one.
 _CONTENT = re.compile(rb"^(?:content-|mime-)[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE | re.MULTILINE)
 # Whatever a server, a network or a token endpoint does to us.
@@ -61,6 +52,8 @@ TROUBLE = (
 @contextmanager
 def signed_in(account: ImapAccount) -> Iterator[BaseMailBox]:
     """A session in the account's folder. Raises one of TROUBLE."""
+    if not account.secret:
+        raise Invalid("Nobody has signed in for this mailbox yet.")
     context = ssl.create_default_context()
     box: BaseMailBox
     if account.security == ImapSecurity.TLS:
@@ -70,11 +63,10 @@ def signed_in(account: ImapAccount) -> Iterator[BaseMailBox]:
     else:
         box = MailBoxUnencrypted(account.host, account.port, timeout=TIMEOUT)
     try:
-        secret, client_secret = account.reveal()
         if account.login == ImapLogin.PASSWORD:
-            box.login(account.user, secret, initial_folder=account.folder)
+            box.login(account.user, account.reveal()[0], initial_folder=account.folder)
         else:
-            box.xoauth2(account.user, _access_token(account, secret, client_secret), initial_folder=account.folder)
+            box.xoauth2(account.user, oauth.access_token(account), initial_folder=account.folder)
         # A server says more of what it can do to whom it knows; imaplib does not ask again.
         box.client.capabilities = tuple(box.client.capability()[1][-1].decode("ascii", "replace").upper().split())
         yield box
@@ -83,29 +75,6 @@ def signed_in(account: ImapAccount) -> Iterator[BaseMailBox]:
             box.client.logout()
         except TROUBLE:
             box.client.shutdown()
-
-
-def _access_token(account: ImapAccount, refresh_token: str, client_secret: str) -> str:
-    """A fresh access token; a new refresh token that comes along replaces the kept one."""
-    login = ImapLogin(account.login)
-    url = TOKEN_URLS[login].format(tenant=account.tenant or "common")
-    asked = {
-        "grant_type": "refresh_token", "client_id": account.client_id, "refresh_token": refresh_token, "scope": SCOPES[login],
-    }  # fmt: skip
-    if client_secret:
-        asked["client_secret"] = client_secret
-    answer = httpx.post(url, data=asked, timeout=TIMEOUT, follow_redirects=False)
-    said = answer.json() if "json" in answer.headers.get("content-type", "") else {}
-    said = said if isinstance(said, dict) else {}
-    if answer.status_code != 200 or "access_token" not in said:
-        raise Invalid(
-            f"The provider gives no token: {said.get('error', answer.status_code)} {said.get('error_description', '')}"[
-                :300
-            ]
-        )
-    if said.get("refresh_token", refresh_token) != refresh_token:
-        ImapAccount.objects.filter(pk=account.pk).update(secret=crypto.encrypt(said["refresh_token"]))
-    return str(said["access_token"])
 
 
 # What a server says of a refusal, within what the library says of it.
@@ -337,7 +306,7 @@ class Fetcher(threading.Thread):
 
     def _account(self) -> ImapAccount | None:
         accounts = ImapAccount.objects.select_related("mailbox__tier")
-        return accounts.filter(pk=self.account_id, active=True, mailbox__active=True).first()
+        return accounts.ready().filter(pk=self.account_id).first()
 
     def _note(self, error: Exception) -> None:
         log.warning("mailbox %s: %s", self.account_id, error)
@@ -362,7 +331,7 @@ def serve(stopped: threading.Event) -> None:
     running: dict[int, Fetcher] = {}
     while not stopped.is_set():
         try:
-            wanted = set(ImapAccount.objects.filter(active=True, mailbox__active=True).values_list("pk", flat=True))
+            wanted = set(ImapAccount.objects.ready().values_list("pk", flat=True))
         except DatabaseError as error:
             log.warning("the list of mailboxes waits, the database is away: %s", error)
             connections.close_all()

@@ -28,14 +28,13 @@ from tickets.actions import _values as values
 from tickets.actions import recipes
 from tickets.actions._messages import NewFile
 from tickets.actions.life import find_requester
-from tickets.mail import addresses, bounces, outgoing, parsing, quotes, reader, sorting
+from tickets.mail import addresses, bounces, outgoing, parsing, quotes, reader, sorting, whose
 from tickets.models import (
     Channel,
     InboundEmail,
     InboundState,
     Mailbox,
     MailRule,
-    Message,
     Priority,
     Status,
     Ticket,
@@ -47,7 +46,6 @@ from tickets.recipe import Recipe
 log = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 5
-MOST_SIGNED = 10  # signed addresses of one mail that are looked up
 BELL = "mail"  # one ring a worker: what it costs to ring is what it costs to apply a mail
 LOT = 50  # how many are looked up at once
 LOCK = 7302  # of the advisory locks by which one worker at a time applies a mail
@@ -231,7 +229,7 @@ def _apply(inbound: InboundEmail, mail: parsing.Mail) -> None:
     if is_no_message(inbound, mail):
         return
     verdict, facts = judge(inbound, mail)
-    found = whose(mail, inbound)
+    found = whose.find(mail, inbound)
     if found is not None and not (inbound.spam and found.staff is None):
         _add(inbound, mail, found, facts)
     else:
@@ -271,71 +269,12 @@ def judge(inbound: InboundEmail, mail: parsing.Mail) -> tuple[sorting.Verdict, F
     inbound.unverified = facts.from_staff
     # To a forged sender an answer would go to whoever it pretends to be.
     no_person = mail.unanswerable or mail.automatic or facts.is_own(mail.sender)
-    inbound.unanswerable = no_person or inbound.unverified or _is_forged(mail)
+    inbound.unanswerable = no_person or inbound.unverified or whose.is_forged(mail)
     return verdict, facts
 
 
-# ---------------------------------------------------------------------------------- whose ticket
-@dataclass(frozen=True)
-class Found:
-    """The ticket that a mail belongs to; `staff` when it came by the signed address of one of them, who is its sender.
-
-    `signed`: it came by something that only somebody whom we wrote to can know.
-    """
-
-    ticket: Ticket
-    staff: User | None = None
-    signed: bool = False
-
-
-def whose(mail: parsing.Mail, inbound: InboundEmail) -> Found | None:
-    """By signed reply address, our own Message-IDs, a known foreign one, then [#1042] of a participant."""
-    to_us = dict.fromkeys(filter(addresses.is_reply_address, [*mail.recipients, *inbound.envelope_to]))
-    for address in list(to_us)[:MOST_SIGNED]:
-        if (signed := addresses.participant_of_reply_address(address)) is not None:
-            ticket, person = signed
-            if person is None:
-                return Found(ticket, signed=True)
-            proven = person.email == mail.sender and not mail.doubt
-            inbound.unverified = not proven
-            return Found(ticket, person if proven else None, signed=True)
-    for message_id in mail.references:
-        if number := addresses.ticket_number_of_ours(message_id):
-            ours = Ticket.objects.filter(number=number).first()
-            return Found(ours, signed=True) if ours else None
-    known = Message.objects.filter(rfc_id__in=mail.references[:50]).order_by("-id").select_related("ticket").first()
-    if known is not None and not mail.doubt:
-        return Found(known.ticket)
-    number = addresses.number_in_subject(mail.subject)
-    named = Ticket.objects.select_related("requester").filter(number=number).first() if number else None
-    if (
-        named is not None
-        and not (inbound.unverified or mail.doubt)
-        and _takes_part(mail.sender, named, inbound.mailbox)
-    ):
-        return Found(named)
-    inbound.perhaps = named or (known.ticket if known else None)
-    return None
-
-
-def _is_forged(mail: parsing.Mail) -> bool:
-    """Whether it may well come from another than it names: an answer would go to whoever it pretends to be."""
-    return mail.doubt in {parsing.Doubt.DMARC, parsing.Doubt.OTHER, parsing.Doubt.SEVERAL}
-
-
-def _takes_part(sender: str, ticket: Ticket, mailbox: Mailbox) -> bool:
-    """Whether an address is the requester's, gets copies, or wrote on the ticket; of the organisation where that is enough."""
-    if sender == parsing.NOBODY:
-        return False
-    if sender in {ticket.requester.email, *ticket.cc} or ticket.messages.filter(requester__email=sender).exists():
-        return True
-    organization = ticket.requester.organization
-    domain = sender.rpartition("@")[2]
-    return mailbox.trusts_organization and organization is not None and domain in organization.domains
-
-
 # ----------------------------------------------------------------------------- what it becomes
-def _add(inbound: InboundEmail, mail: parsing.Mail, found: Found, facts: Facts) -> None:
+def _add(inbound: InboundEmail, mail: parsing.Mail, found: whose.Found, facts: Facts) -> None:
     if found.staff is not None and not mail.automatic:
         _from_staff(inbound, mail, found.ticket, found.staff)
         return
@@ -388,7 +327,7 @@ def _open(inbound: InboundEmail, mail: parsing.Mail, verdict: sorting.Verdict, f
         inbound.outcome = "auto_reply" if mail.auto_reply else "ticket"
         return
     inner = (
-        mail.forwarded if inbound.unverified and not _is_forged(mail) else None
+        mail.forwarded if inbound.unverified and not whose.is_forged(mail) else None
     )  # forwarded by one of us: it is the original sender who asks
     automatic = mail.automatic or facts.is_own(mail.sender)
     ticket, message = actions.open_ticket(

@@ -52,6 +52,12 @@ class ImapLogin(models.TextChoices):
     GOOGLE = "google", "OAuth 2, Google"
 
 
+class ImapQuerySet(models.QuerySet["ImapAccount"]):
+    def ready(self) -> Self:
+        """Those that are to be fetched: switched on, and somebody has signed in for them."""
+        return self.filter(active=True, mailbox__active=True).exclude(secret=b"")
+
+
 class ImapAccount(models.Model):
     """Where the mail of a mailbox is fetched from, and how that goes. Secrets are encrypted and never shown."""
 
@@ -81,8 +87,15 @@ class ImapAccount(models.Model):
     error = models.CharField(max_length=500, blank=True)
     error_at = models.DateTimeField(null=True, blank=True)
 
+    objects = ImapQuerySet.as_manager()
+
     def __str__(self) -> str:
         return f"{self.user} at {self.host}"
+
+    @property
+    def signs_in_elsewhere(self) -> bool:
+        """Whether somebody signs in for it at a provider (OAuth 2)."""
+        return self.login != ImapLogin.PASSWORD
 
     @property
     def is_well(self) -> bool:
@@ -92,9 +105,8 @@ class ImapAccount(models.Model):
 
     def reveal(self) -> tuple[str, str]:
         """(secret, client secret), for signing in."""
-        return crypto.decrypt(bytes(self.secret)), crypto.decrypt(
-            bytes(self.client_secret)
-        ) if self.client_secret else ""
+        secret, client_secret = bytes(self.secret), bytes(self.client_secret)
+        return crypto.decrypt(secret) if secret else "", crypto.decrypt(client_secret) if client_secret else ""
 
 
 class InboundState(models.TextChoices):

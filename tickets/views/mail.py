@@ -9,12 +9,14 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.crypto import constant_time_compare
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from staff.policies import check_can_see_settings, check_is_administrator, is_administrator
 from staff.queries import people_of_tiers
 from staff.requests import DeskRequest
 from supportdesk.errors import Conflict, Invalid, NotFound
+from supportdesk.text import one_line
 from tickets import forms, queries
 from tickets.actions import mailboxes as acts
 from tickets.forms import mail as mail_forms
@@ -96,8 +98,46 @@ def fetched(request: DeskRequest, pk: int) -> HttpResponse:
                 return redirect("tickets:fetched", pk)
             except Invalid as refused:
                 forms.refuse(form, refused)
-    context = {"form": form, "box": box, "account": account, "may_edit": is_administrator(request.user)}
+    context = {
+        "form": form, "box": box, "account": account, "may_edit": is_administrator(request.user),
+        "comes_back_to": acts.comes_back_to(),
+    }  # fmt: skip
     return render(request, "tickets/mail/fetched.html", context, status=422 if form.errors else 200)
+
+
+_SIGNING_IN = "imap_sign_in"
+
+
+@require_GET
+def sign_in(request: DeskRequest, pk: int) -> HttpResponse:
+    """To the provider of a mailbox, and back to `signed_in`."""
+    begun = acts.begin_sign_in(by=request.user, mailbox=_mailbox(pk))
+    request.session[_SIGNING_IN] = {"state": begun.state, "verifier": begun.verifier, "mailbox": pk}
+    return redirect(begun.url)
+
+
+@require_GET
+def signed_in(request: DeskRequest) -> HttpResponse:
+    """Back from a provider, with a code or its refusal."""
+    check_is_administrator(request.user)
+    begun = request.session.pop(_SIGNING_IN, None)
+    if begun is None or not constant_time_compare(begun["state"], request.GET.get("state", "")):
+        raise Conflict(
+            "This sign-in was not begun in this browser, or has ended. Begin it again on the page of the mailbox."
+        )
+    box = _mailbox(begun["mailbox"])
+    if code := request.GET.get("code", ""):
+        try:
+            acts.finish_sign_in(by=request.user, mailbox=box, code=code, verifier=begun["verifier"])
+            messages.success(request, "Signed in. The mailbox is fetched from now on.")
+        except Conflict as refused:
+            messages.error(request, str(refused))
+    else:
+        said = request.GET.get("error_description", "") or request.GET.get("error", "")
+        messages.error(
+            request, f"The provider did not let the desk in: {one_line(said, most=300) or 'no reason given'}"
+        )
+    return redirect("tickets:fetched", box.pk)
 
 
 @require_POST

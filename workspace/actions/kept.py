@@ -23,6 +23,8 @@ from supportdesk.errors import DeskError, NotFound
 from supportdesk.text import one_line
 from workspace import counting, reports
 from workspace.models import Every, KeptReport, ReportReader
+from workspace.scope import PRESETS, Scope, check_can_see_reports
+from workspace.tables import Table, csv_lines
 
 MOST_READERS = 50
 
@@ -43,7 +45,7 @@ def save(
     pk: int | None = None,
 ) -> KeptReport:
     """Keep a report under a name, or change one of one's own. Raises `Invalid` that names the fields."""
-    reports.check_can_see_reports(by)
+    check_can_see_reports(by)
     found = KeptReport.objects.select_for_update().filter(pk=pk, owner=by).first() if pk else KeptReport(owner=by)
     if found is None:
         raise NotFound("There is no such report of yours.")
@@ -51,16 +53,14 @@ def save(
     wrong = {} if name else {"name": "Write a name."}
     if KeptReport.objects.filter(owner=by, name=name).exclude(pk=found.pk).exists():
         wrong["name"] = "You keep a report of that name already."
-    if period not in reports.PRESETS:
+    if period not in PRESETS:
         wrong["period"] = "Choose a period that goes along with the time."
     if every != Every.NEVER and not readers:
         wrong["readers"] = "Choose who gets it."
     if len(readers) > MOST_READERS:
         wrong["readers"] = f"{MOST_READERS} people at most."
     staff.refuse(wrong)
-    reports.Scope.read(
-        by, {"period": period, "zone": zone, "q": query}
-    ).tickets()  # refuses a zone or query that is none
+    Scope.read(by, {"period": period, "zone": zone, "q": query}).tickets()  # refuses a zone or query that is none
     found.report, found.name, found.period, found.zone = reports.report(report).key, name, period, zone
     found.query, found.every, found.weekday, found.at = query, every, weekday, at
     found.next_at = next_at(found, timezone.now())
@@ -156,8 +156,8 @@ def _send(reader: ReportReader) -> str:
     """Returns why it cannot be sent, whatever the time; empty when it was."""
     kept = reader.kept
     try:
-        reports.check_can_see_reports(reader.user)
-        scope = reports.Scope.read(reader.user, {"period": kept.period, "zone": kept.zone, "q": kept.query})
+        check_can_see_reports(reader.user)
+        scope = Scope.read(reader.user, {"period": kept.period, "zone": kept.zone, "q": kept.query})
         counting.limit(counting.LONGEST_MS)
         table = reports.report(kept.report).find(scope)
         counting.limit(0)
@@ -186,7 +186,7 @@ def _tell(kept: KeptReport, reader: User, words: str) -> None:
     )
 
 
-def _message(reader: ReportReader, scope: reports.Scope, table: reports.Table) -> EmailMultiAlternatives:
+def _message(reader: ReportReader, scope: Scope, table: Table) -> EmailMultiAlternatives:
     kept, to = reader.kept, reader.user
     path = reverse("workspace:report", args=[kept.report])
     asked = urlencode({"period": kept.period, "zone": kept.zone, "q": kept.query})
@@ -207,10 +207,10 @@ def _message(reader: ReportReader, scope: reports.Scope, table: reports.Table) -
     return message
 
 
-def as_file(table: reports.Table) -> str:
+def as_file(table: Table) -> str:
     """A table as CSV."""
     file = io.StringIO()
-    csv.writer(file).writerows([plain(cell) for cell in line] for line in reports.as_csv(table))
+    csv.writer(file).writerows([plain(cell) for cell in line] for line in csv_lines(table))
     return file.getvalue()
 
 

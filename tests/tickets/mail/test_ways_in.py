@@ -17,7 +17,7 @@ from bench.dovecot import wait_for_port
 from supportdesk import crypto
 from supportdesk.errors import Invalid
 from tests.tickets.mail.conftest import listening
-from tickets.mail import imap, incoming
+from tickets.mail import imap, incoming, oauth
 from tickets.models import ImapAccount, ImapLogin, InboundEmail, Mailbox, Ticket
 
 
@@ -415,7 +415,7 @@ def test_oauth_signs_in_with_a_fresh_token_and_keeps_a_rotated_one(account, dove
     server.asked, server.user = [], account.user
     threading.Thread(target=server.serve_forever, daemon=True).start()
     wait_for_port(dovecot.introspection)
-    monkeypatch.setitem(imap.TOKEN_URLS, ImapLogin.MICROSOFT, f"http://127.0.0.1:{dovecot.introspection}/{{tenant}}")
+    monkeypatch.setitem(oauth.TOKEN_URLS, ImapLogin.MICROSOFT, f"http://127.0.0.1:{dovecot.introspection}/{{tenant}}")
     account.login, account.secret, account.client_id = ImapLogin.MICROSOFT, crypto.encrypt("first"), "app"
     account.save()
     try:
