@@ -12,6 +12,7 @@ import dj_email_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError, validate
+from whitenoise.compress import Compressor
 
 ROOT = Path(__file__).resolve().parent.parent
 env = Env()
@@ -324,6 +325,7 @@ if S3_BUCKET:
         },
     }
 WHITENOISE_MAX_AGE = 31_536_000
+WHITENOISE_SKIP_COMPRESS_EXTENSIONS = (*Compressor.SKIP_COMPRESS_EXTENSIONS, "map")  # large, and asked for by nobody
 
 # --------------------------------------------------------------------- mail
 EMAIL_URL = _read(env.str, "EMAIL_URL", "") or f"file://{DATA / 'outbox'}"

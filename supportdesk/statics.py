@@ -4,7 +4,7 @@ A page costs 45 KB of styles and scripts at most (docs/performance.md).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import brotli
@@ -49,6 +49,11 @@ class DeskStaticFilesStorage(CompressedManifestStaticFilesStorage):
             self._rewrite(BUNDLE, "\n".join(self._text(f"css/{sheet}.css") for sheet in SHEETS))
             paths[BUNDLE] = (self, BUNDLE)
         yield from super().post_process(paths, dry_run, **options)
+
+    def compress_files(self, paths: Iterable[str]) -> Iterator[Any]:
+        """Of what packages bring only what a page asks for, which is by its hash."""
+        hashed = set(self.hashed_files.values())
+        yield from super().compress_files([one for one in paths if one in hashed or one.startswith(("css/", "js/"))])
 
     def create_compressor(self, **options: Any) -> DeskCompressor:
         return DeskCompressor(**options)
