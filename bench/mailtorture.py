@@ -151,7 +151,7 @@ def _torment(dice: random.Random, report: Report, listener: Process, fetcher: Pr
             report.restarts += 1
         for process in (listener, fetcher):
             process.again()
-        workers.again("mail")
+        workers.look_after(["mail"])
 
 
 def _settle(report: Report, count: int, listener: Process, fetcher: Process, workers: Workers, senders: list[threading.Thread]) -> None:  # fmt: skip
@@ -160,7 +160,7 @@ def _settle(report: Report, count: int, listener: Process, fetcher: Process, wor
     while time.monotonic() < until:
         for process in (listener, fetcher):
             process.again()
-        workers.again("mail")
+        workers.look_after(["mail"])
         with _patience():
             stored = InboundEmail.objects.exclude(state="duplicate").count()
             if (

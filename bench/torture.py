@@ -76,9 +76,11 @@ class Workers:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 
-    def again(self, name: str) -> None:
-        if self.processes[name].poll() is not None:
-            self.processes[name] = self._begin(name, self.env)
+    def look_after(self, names: list[str]) -> None:
+        """Start again whichever of these ended, as a service manager would: killed, or while a server was away."""
+        for name in names:
+            if self.processes[name].poll() is not None:
+                self.processes[name] = self._begin(name, self.env)
 
     def end(self) -> None:
         for process in self.processes.values():
@@ -184,9 +186,7 @@ def run(
                     workers.kill(name, whole=whole)
                     report.kills += 1
                     killed |= {name} & dead
-            for name in names:
-                if name not in killed:
-                    workers.again(name)
+            workers.look_after([name for name in names if name not in killed])
             if time.monotonic() > next_restart:
                 next_restart = time.monotonic() + dice.uniform(12, 20)
                 again = dice.choice([restart for restart in (restart_redis, restart_postgres) if restart] or [None])
@@ -195,7 +195,7 @@ def run(
                     again()
                     report.restarts += 1
             time.sleep(0.25)
-        _settle(started, settle)
+        _settle(settle, lambda: workers.look_after([name for name in names if name not in killed]), by)
         _look(report, started, log, by)
     finally:
         workers.end()
@@ -220,12 +220,15 @@ class _patience:
         return False
 
 
-def _settle(started: list[int], seconds: float) -> None:
-    """Sweep as beat does until nothing moves any more, and answer what asks a person."""
+def _settle(seconds: float, look_after: Callable[[], None], by: Any) -> None:
+    """Sweep as beat does until nothing moves any more, and answer what asks a person and is waited for."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
+        look_after()
         with _patience():
             actions.sweep()
+            for lost in Execution.objects.filter(state=RunState.LOST, parent__state=RunState.PAUSED):
+                actions.give_up(execution_id=lost.pk, by=by)
             open_ones = Execution.objects.exclude(state__in=[*FINAL_STATES, RunState.LOST])
             if not open_ones.exists():
                 return
