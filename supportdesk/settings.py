@@ -360,7 +360,10 @@ EMAIL_TIMEOUT = 10
 MAIL_DOMAIN = _read(env.str, "DESK_MAIL_DOMAIN", urlsplit(BASE_URL).hostname or socket.gethostname())
 DEFAULT_FROM_EMAIL = _read(env.str, "DESK_MAIL_FROM", "Support <support@example.com>")
 # Providers (django-anymail): mail out by `EMAIL_URL=anymail://mailgun`, their webhooks for mail in; keys in ANYMAIL_….
-ANYMAIL = {name.removeprefix("ANYMAIL_"): value for name, value in os.environ.items() if name.startswith("ANYMAIL_")}
+# What a provider cannot do with a mail (such as data that is sent along) is no reason not to send it.
+ANYMAIL = {"IGNORE_UNSUPPORTED_FEATURES": True} | {
+    name.removeprefix("ANYMAIL_"): value for name, value in os.environ.items() if name.startswith("ANYMAIL_")
+}
 MAIL_HOOKS = _read(env.list, "DESK_MAIL_HOOKS", [])
 if _unknown := sorted(set(MAIL_HOOKS) - set(MAIL_PROVIDERS)):
     raise ImproperlyConfigured(f"DESK_MAIL_HOOKS: {_unknown[0]} is none of {', '.join(MAIL_PROVIDERS)}")

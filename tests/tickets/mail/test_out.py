@@ -359,3 +359,18 @@ def test_the_first_mailbox_of_the_tier_is_the_sender(db):
     made = Ticket.objects.get(number=take_in(mail(), "tech").ticket)
     assert "tech@example.com" in reply_of(made).sender
     assert incoming.drain() == 0
+
+
+def test_a_provider_gets_what_names_the_mail_and_one_that_cannot_carry_it_gets_the_mail(db, settings, monkeypatch):
+    from anymail.backends.test import EmailBackend, TestPayload
+
+    settings.EMAIL_BACKEND = "anymail.backends.test.EmailBackend"
+    sent = reply_of(opened())
+    (left,) = [one for one in send_all() if one.extra_headers["Message-ID"] == f"<{sent.rfc_id}>"]
+    assert left.anymail_test_params["metadata"] == {outgoing.METADATA: sent.rfc_id}
+    monkeypatch.setattr(TestPayload, "set_metadata", lambda self, data: self.unsupported_feature("metadata"))
+    assert EmailBackend().ignore_unsupported_features
+    other = reply_of(opened(Message_ID="<2@x>", Subject="Other"))
+    send_all()
+    other.refresh_from_db()
+    assert other.state == "sent"
