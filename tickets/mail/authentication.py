@@ -9,7 +9,7 @@ from tickets.mail import headers
 # The begin of one result: what follows (smtp.mailfrom=… and the like) may hold words of the sender.
 _METHOD = re.compile(r"\s*(spf|dkim|dmarc|arc)\s*(?:/\s*\d+\s*)?=\s*([a-z]+)(?![^\s;])", re.IGNORECASE)
 _CHECKED = re.compile(r"\bheader\.from\s*=\s*([a-z0-9._-]+)", re.IGNORECASE)
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.){0,200}"')
 _COMMENT = re.compile(r"\([^()]*\)")
 
 

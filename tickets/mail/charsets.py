@@ -48,8 +48,7 @@ def of_page(raw: bytes) -> str | None:
 def _is_japanese(raw: bytes) -> bool:
     """Whether bytes without a charset are Shift_JIS: they are valid in it, and much of them is kana."""
     try:
-        text = raw[:20_000].decode("cp932", "strict" if len(raw) <= 20_000 else "ignore")
-        raw.decode("cp932")
+        text = raw.decode("cp932")[:20_000]
     except UnicodeError:
         return False
     beyond = [c for c in text if c > "\x7f"]

@@ -13,6 +13,7 @@ from supportdesk.text import clean, one_line
 from tickets.mail.charsets import decode
 
 MOST_ADDRESSES = 500
+MOST_OF_ONE = 2000  # characters of one in a list of addresses; what is longer hides something, and its end counts
 MOST_IDS = 200
 # Newer Pythons read addresses strictly, and then nothing of a sloppy header, unless told not to.
 _LENIENT = {"strict": False} if "strict" in signature(getaddresses).parameters else {}
@@ -114,15 +115,18 @@ def addresses(message: Message, *names: str) -> list[tuple[str, str]]:
     for name in names:
         for text in values(message, name):
             for piece in _pieces(re.sub(r"[\r\n]+", " ", text)[:100_000]):
-                found += [(shown, address) for shown, address in _of_piece(piece) if _is_storable(address)]
+                found += [
+                    (shown, address) for shown, address in _of_piece(piece[-MOST_OF_ONE:]) if _is_storable(address)
+                ]
                 if len(found) >= MOST_ADDRESSES:
                     return found
     return found
 
 
 # What is one thing in a list of addresses: a quoted name, a comment, an encoded word, an address in brackets, a separator.
+# A name that never ends is none, and is not looked for to the end of the header from each of its quotes.
 _TOKEN = re.compile(
-    r'"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*\))*\)|=\?[^?\s]{1,60}\?[bBqQ]\?[^?]*\?=|<[^<>]*>|[,;]|[^"(=<,;]+|.',
+    r'"(?:[^"\\]|\\.){0,200}"|\((?:[^()\\]|\\.|\((?:[^()\\]|\\.){0,200}\)){0,200}\)|=\?[^?\s]{1,60}\?[bBqQ]\?[^?]*\?=|<[^<>]*>|[,;]|[^"(=<,;]+|.',
     re.DOTALL,
 )
 _BRACKETS = re.compile(r"<([^<>]*)>")

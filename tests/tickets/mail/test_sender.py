@@ -241,3 +241,10 @@ def test_a_dry_run_looks_past_large_mails_and_needs_no_action(db, browser_of, ad
         "/settings/mail/rules/new/", {"name": "x", "position": "1", "conditions": "subject contains printer"}
     )
     assert "Say what it does" in saved.content.decode() or "Choose what it does" in saved.content.decode()
+
+
+@pytest.mark.parametrize("unit", ['"\\', "(\\", '\\"', "(a(b", "a@b<"])
+def test_a_header_that_is_made_to_take_long_still_names_its_sender(unit: str) -> None:
+    """A name of 90,000 characters that never ends took two minutes: each of its quotes was a beginning."""
+    raw = f"From: {unit * (90_000 // len(unit))} <ann@shop.example>\n\nhello".encode()
+    assert parsing.parse(raw).sender == "ann@shop.example"
