@@ -14,7 +14,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from supportdesk import doorbell
-from supportdesk.errors import DeskError
+from supportdesk.errors import DeskError, Invalid
 from workspace import reports
 from workspace.models import CountedReport
 from workspace.scope import Scope
@@ -28,6 +28,7 @@ CLAIM = timedelta(minutes=6)
 LONGEST_MS = 60_000
 SWEEP_SECONDS = 20.0
 _ONE_AT_A_TIME = 7_301_544_210  # the key of the lock that whoever counts holds
+_CANCELED = "57014"  # query_canceled, of PostgreSQL's error codes
 _LIMIT = "SELECT set_config('statement_timeout', %s, true)"
 
 
@@ -76,14 +77,28 @@ def _live(key: str, scope: Scope) -> Table:
     with transaction.atomic():
         with connection.execute_wrapper(within):
             table = reports.report(key).find(scope)
-        limit(0)
+        _limit(0)
     return table
 
 
-def limit(milliseconds: int) -> None:
+def _limit(milliseconds: int) -> None:
     """Let no statement of the open transaction take longer; 0 lifts it."""
     with connection.cursor() as cursor:
         cursor.execute(_LIMIT, [str(milliseconds)])
+
+
+def patiently(key: str, scope: Scope) -> Table:
+    """Find a report however long it takes, up to a minute a statement. Raises `Invalid` beyond it, and for its query."""
+    try:
+        with transaction.atomic():
+            _limit(LONGEST_MS)
+            table = reports.report(key).find(scope)
+            _limit(0)
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", "") != _CANCELED:
+            raise
+        raise Invalid("It takes more than a minute to count. Ask for a shorter period, or for fewer tickets.") from None
+    return table
 
 
 def count(pk: int) -> bool:
@@ -107,12 +122,9 @@ def _count(pk: int) -> bool:
     row = CountedReport.objects.select_related("user").get(pk=pk)
     begun = time.monotonic()
     try:
-        with transaction.atomic():
-            limit(LONGEST_MS)
-            key, scope = _scope(row)
-            table, problem = reports.report(key).find(scope), ""
-        found: dict[str, Any] | None = asdict(table)
-    except (DeskError, OperationalError) as error:
+        found: dict[str, Any] | None = asdict(patiently(*_scope(row)))
+        problem = ""
+    except DeskError as error:
         found, problem = row.found, str(error)[:300]
     took = round(1000 * (time.monotonic() - begun))
     CountedReport.objects.filter(pk=pk).update(

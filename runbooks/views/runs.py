@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 from runbooks import actions, display, queries
 from runbooks import fleet as workers
 from runbooks.models import Runbook, RunState, Target, Trigger, Worker
-from runbooks.queries import MOST_OUTPUT
+from runbooks.queries.output import MOST_OUTPUT
 from staff.requests import DeskRequest
 from supportdesk.errors import Invalid
 from supportdesk.text import number_of

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 import time_machine
 from django.core import mail
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from staff.models import Notification
@@ -49,8 +49,6 @@ def slow(monkeypatch):
 
 # ------------------------------------------------------------------------------------ what takes long
 def test_a_statement_beyond_the_patience_is_given_up(db, monkeypatch, tier1):
-    from django.db import connection
-
     def forever(scope):
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_sleep(5)")
@@ -219,6 +217,23 @@ def test_who_left_gets_none_and_who_may_not_is_named_to_the_owner(tier1, adminis
     told = Notification.objects.get(user=administrator)
     assert told.kind == "report"
     assert outsider.name in told.text
+
+
+def test_what_takes_too_long_to_count_is_told_in_words(tier1, monkeypatch):
+    def forever(scope):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(5)")
+
+    monkeypatch.setattr(counting, "LONGEST_MS", 50)
+    monkeypatch.setitem(reports.REPORTS, "load", reports.Report("load", "x", "x", forever, forever))
+    made = keep(tier1, report="load")
+    kept.send_now(by=tier1, pk=made.pk)
+    outbox.sweep()
+    assert mail.outbox == []
+    assert "more than a minute" in Notification.objects.get(user=tier1).text
+    counting.find("load", scope_of(tier1))
+    counting.sweep()
+    assert "more than a minute" in counting.find("load", scope_of(tier1)).problem
 
 
 def test_what_is_wrong_with_a_kept_report_is_said(tier1):

@@ -158,10 +158,7 @@ def _send(reader: ReportReader) -> str:
     try:
         check_can_see_reports(reader.user)
         scope = Scope.read(reader.user, {"period": kept.period, "zone": kept.zone, "q": kept.query})
-        counting.limit(counting.LONGEST_MS)
-        table = reports.report(kept.report).find(scope)
-        counting.limit(0)
-        _message(reader, scope, table).send()
+        _message(reader, scope, counting.patiently(kept.report, scope)).send()
     except (DeskError, SMTPRecipientsRefused) as error:
         _tell(kept, reader.user, str(error))
         return str(error)[:300]
