@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 CHANNEL = "desk:events:"
 KEEP_ALIVE = 15.0
+RESTRICTING = {"restricted", "merged_in"}  # kinds of events after which fewer may see the thing that they are about
 MOST_TOPICS = 60
 
 
@@ -122,6 +123,15 @@ async def stream(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
 stream = require_safe(stream)
 
 
+async def _is_hidden_now(request: HttpRequest, message: dict[str, Any]) -> bool:
+    """Whether an event says that fewer may see its thing, and the reader is not among them any more."""
+    if json.loads(message["data"]).get("kind") not in RESTRICTING:
+        return False
+    topic = message["channel"].decode().removeprefix(CHANNEL)
+    _, still = await sync_to_async(_cursors_and_let_go)(request, [topic])
+    return not still
+
+
 async def _lines(request: HttpRequest, topics: list[str], after: dict[str, int]) -> AsyncIterator[bytes]:
     def event(data: dict[str, Any]) -> bytes:
         return b"data: " + json.dumps(data).encode() + b"\n\n"
@@ -137,10 +147,14 @@ async def _lines(request: HttpRequest, topics: list[str], after: dict[str, int])
             for topic, cursor in now.items():
                 if topic in after and cursor > after[topic]:
                     yield event({"topic": topic, "kind": "changed", "cursor": cursor})
+            hidden: set[bytes] = set()
             while True:
                 message = await listener.get_message(ignore_subscribe_messages=True, timeout=KEEP_ALIVE)
                 if message and message["channel"] == door.encode():
                     return
+                if message and (message["channel"] in hidden or await _is_hidden_now(request, message)):
+                    hidden.add(message["channel"])  # what is on its way already is not told either
+                    continue
                 yield b"data: " + message["data"] + b"\n\n" if message else b": still here\n\n"
     except (redis.RedisError, OSError) as error:
         log.info("an event stream ends, Redis is away: %s", error)

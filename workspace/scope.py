@@ -15,6 +15,7 @@ from tickets.models import Ticket
 from tickets.queries import picked, understand
 
 LONGEST = timedelta(days=3 * 366)
+FIRST_YEAR, LAST_YEAR = 1970, 2100
 DAYS, WEEKS = 92, 730  # a period up to so many days is shown by days, by weeks, longer ones by months
 PRESETS = {
     "today": "Today",
@@ -42,6 +43,9 @@ class Scope:
         zone = _zone(given.get("zone", "") or timezone.get_current_timezone_name())
         today = timezone.now().astimezone(zone).date()
         first, last = _days(given, today)
+        if first.year < FIRST_YEAR or last.year > LAST_YEAR:
+            words = f"Choose days from {FIRST_YEAR} to {LAST_YEAR}."
+            raise Invalid(words, fields={"from": [words]})
         if last < first or (last - first) > LONGEST:
             raise Invalid("Choose an end after the begin, three years at most.", fields={"to": ["Choose another day."]})
         query = str(given.get("q", ""))[:500].strip()

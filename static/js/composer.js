@@ -11,7 +11,8 @@ export function startComposer() {
   const text = form.elements.text;
   const state = form.querySelector("[data-draft-state]");
   const local = `desk-writing-${document.body.dataset.user}-${form.dataset.ticket}`;
-  let base = form.dataset.keptAt;
+  const base = form.elements.base; // when the draft of this page was kept last
+  const NOTHING = new Date(0).toISOString();
   let timer = null;
   let keeping = null; // the keeping that is under way
   let sent = false;
@@ -19,7 +20,6 @@ export function startComposer() {
   const fields = () => {
     const data = new FormData(form);
     for (const name of ["files", "then", "when", "go", "send_at"]) data.delete(name);
-    if (base) data.set("base", base);
     return data;
   };
   const keep = () => { timer = null; keeping = put().finally(() => { keeping = null; }); };
@@ -27,12 +27,12 @@ export function startComposer() {
     try {
       const answer = await fetch(form.dataset.url, { method: "POST", body: fields(), headers: { Accept: "application/json" } });
       if (answer.ok) {
-        base = (await answer.json()).kept_at;
+        base.value = (await answer.json()).kept_at || NOTHING;
         localStorage.removeItem(local);
         state.textContent = text.value ? "Draft kept" : "";
       } else if (answer.status === 409) {
-        elsewhere();
-      } else state.textContent = "Draft kept in this browser only";
+        compare();
+      } else state.textContent = text.value.length > 200_000 ? "Too long to be kept: attach it as a file" : "Draft kept in this browser only";
     } catch {
       state.textContent = "Draft kept in this browser only";
     }
@@ -45,28 +45,47 @@ export function startComposer() {
   };
   // What the server does not have yet, with the state of the draft that it was written upon.
   const remember = () => {
-    if (text.value) localStorage.setItem(local, JSON.stringify({ text: text.value, base })); else localStorage.removeItem(local);
+    if (text.value) localStorage.setItem(local, JSON.stringify({ text: text.value, base: base.value })); else localStorage.removeItem(local);
   };
-  // Another browser of ours has written on: neither text is lost, one chooses.
-  const elsewhere = async () => {
-    const newer = await (await fetch(`${form.dataset.url}newest/`)).json();
-    state.textContent = "Written on elsewhere. ";
-    const take = document.createElement("button");
-    const stay = document.createElement("button");
-    for (const [button, label] of [[take, "Take that text"], [stay, "Keep this one"]]) {
+  // Words about the draft, with what one may do about it.
+  const offer = (words, choices) => {
+    state.textContent = `${words} `;
+    for (const [label, act] of choices) {
+      const button = document.createElement("button");
       button.type = "button";
       button.className = "btn btn-small";
       button.textContent = label;
+      button.addEventListener("click", () => { act(); text.focus(); });
       state.append(button);
     }
-    take.addEventListener("click", () => { text.value = newer.text; base = newer.kept_at; state.textContent = "Draft kept"; text.focus(); });
-    stay.addEventListener("click", () => { base = ""; soon(); text.focus(); });
   };
+  // Another window of ours has written on: neither text is lost, one chooses.
+  const elsewhere = async () => {
+    const newer = await newest();
+    const mine = text.value;
+    const stay = () => { text.value = mine; base.value = newer.kept_at || NOTHING; soon(); };
+    const take = () => {
+      text.value = newer.text;
+      form.querySelector(`[name=kind][value=${newer.kind}]`)?.click();
+      base.value = newer.kept_at || NOTHING;
+      offer("That text is here.", [["Undo", stay]]);
+    };
+    offer("Written on elsewhere.", [["Take that text", take], ["Keep this one", stay]]);
+  };
+  const newest = async () => (await fetch(`${form.dataset.url}newest/`)).json();
+  // After a refusal: what we write on was sent or thrown away in another window, or written on there.
+  const compare = async () => {
+    const now = await newest();
+    if (!now.kept_at) { base.value = NOTHING; if (text.value) state.textContent = "Sent or thrown away in another window"; }
+    else if (now.text.trim() === text.value.trim()) base.value = now.kept_at;
+    else if (new Date(now.kept_at) > new Date(base.value)) elsewhere();
+  };
+  addEventListener("pageshow", (event) => { if (event.persisted) compare(); });
 
   const unsaved = JSON.parse(localStorage.getItem(local) ?? "null");
   if (unsaved?.text && unsaved.text !== text.value) {
     // Where another browser wrote on meanwhile, the server says so and one chooses.
-    base = text.value ? unsaved.base || new Date(0).toISOString() : base;
+    base.value = text.value ? unsaved.base || NOTHING : base.value;
     text.value = unsaved.text;
     soon();
   }
@@ -80,7 +99,7 @@ export function startComposer() {
   // A click with the mouse puts the focus on the tab only after it; keys (detail 0) have put it where it belongs.
   for (const tab of form.querySelectorAll(".tab")) tab.addEventListener("click", (event) => { if (event.detail) setTimeout(() => text.focus()); });
 
-  startFiles(form, state);
+  const going = startFiles(form, state); // the files that are on their way
   startFormat(form);
   startOptions(form);
   form.addEventListener("click", (event) => {
@@ -91,38 +110,45 @@ export function startComposer() {
     clearTimeout(timer);
     timer = null;
     sent = true;
-    base = "";
+    base.value = NOTHING;
     text.value = state.textContent = form.elements.minutes.value = "";
     form.querySelector("[data-chips]").replaceChildren();
     form.querySelector("#draft-files").replaceChildren();
     form.querySelector(".more-send")?.removeAttribute("open");
-    form.elements.send_at && (form.elements.send_at.value = "");
+    if (form.elements.send_at) form.elements.send_at.value = "";
+    sayWhen();
     localStorage.removeItem(local);
     seenAll();
   };
   const discard = async () => {
     if (!text.value && !form.querySelector("#draft-files").children.length) return clear();
-    const thrown = text.value;
+    const thrown = text.value, minutes = form.elements.minutes.value;
+    const chips = [...form.querySelector("[data-chips]").children];
+    const files = form.querySelector("#draft-files").children.length;
     await fetch(`${form.dataset.url}discard/`, { method: "POST", body: fields(), redirect: "manual" });
     clear();
-    state.textContent = "Thrown away. ";
-    const back = document.createElement("button");
-    back.type = "button";
-    back.className = "btn btn-small";
-    back.textContent = "Undo";
-    back.addEventListener("click", () => { text.value = thrown; soon(); text.focus(); });
-    state.append(back);
+    const back = () => {
+      text.value = thrown;
+      form.elements.minutes.value = minutes;
+      form.querySelector("[data-chips]").append(...chips);
+      soon();
+    };
+    offer(files ? "Thrown away, and its files are gone." : "Thrown away.", [["Undo", back]]);
   };
-  // What is sent must not be overtaken by the keeping of it, which would bring it back as a draft.
+  // What is sent takes its files along, and must not be overtaken by the keeping of it, which would bring it back as a draft.
   form.addEventListener("htmx:confirm", (event) => {
-    if (event.detail.elt !== form || !keeping) return;
+    if (event.detail.elt !== form || !(keeping || going.size)) return;
     event.preventDefault();
-    keeping.then(() => event.detail.issueRequest(true));
+    if (going.size) state.textContent = "Sent as soon as the files are up";
+    Promise.all([keeping, ...going]).then((arrived) => {
+      if (arrived.includes(false)) state.textContent = "Not sent: a file did not arrive";
+      else event.detail.issueRequest(true);
+    });
   });
   form.addEventListener("htmx:beforeRequest", (event) => { if (event.detail.elt === form) { clearTimeout(timer); timer = null; } });
   form.addEventListener("htmx:afterRequest", (event) => {
     if (event.detail.elt !== form) return;
-    if (!event.detail.successful) { remember(); return; }
+    if (!event.detail.successful) { remember(); if (event.detail.xhr.status === 409) compare(); return; }
     const kind = form.elements.kind.value;
     clear();
     form.querySelector("#unseen")?.replaceChildren();
@@ -130,6 +156,10 @@ export function startComposer() {
     // What waits to be sent is taken back by one key: the focus leaves the text for it.
     if (document.activeElement === text) setTimeout(() => document.querySelector("#pending li:last-child .message")?.focus());
   });
+  const sayWhen = () => { form.querySelector("[data-send-words]").textContent = form.elements.send_at?.value ? "Send then" : "Send"; };
+  form.elements.send_at?.addEventListener("input", sayWhen);
+  // What is wrong in a closed menu opens it.
+  form.addEventListener("invalid", (event) => event.target.closest("details")?.setAttribute("open", ""), true);
   // Who writes nothing sees what comes in; who is writing is told before it is sent.
   const seenAll = () => {
     const newest = document.getElementById("newest")?.dataset.newest;
@@ -138,7 +168,9 @@ export function startComposer() {
   document.addEventListener("htmx:oobAfterSwap", (event) => { if (event.detail.target.id === "newest") setTimeout(seenAll); });
 }
 
+// Sends files up as they are added. Returns those on their way, as promises of whether they arrived.
 function startFiles(form, state) {
+  const going = new Set();
   const input = form.querySelector("[data-files]");
   const list = form.querySelector("#draft-files");
   const up = (files) => {
@@ -150,16 +182,21 @@ function startFiles(form, state) {
     bar.max = 1;
     bar.setAttribute("aria-label", `Sending ${files.length === 1 ? files[0].name : `${files.length} files`}`);
     list.append(bar);
+    let settle;
+    const way = new Promise((resolve) => { settle = resolve; });
+    going.add(way);
     const request = new XMLHttpRequest();
     request.open("POST", `${form.dataset.url}files/`);
     request.setRequestHeader("HX-Request", "true");
     request.upload.addEventListener("progress", (event) => { if (event.lengthComputable) bar.value = event.loaded / event.total; });
     request.addEventListener("loadend", () => {
       bar.remove();
+      going.delete(way);
+      settle(request.status === 200);
       if (request.status === 200) {
         list.insertAdjacentHTML("beforeend", request.responseText);
         htmx.process(list);
-        state.textContent = "Attached";
+        if (!going.size) state.textContent = "Attached";
       } else if (request.status) document.getElementById("toasts").insertAdjacentHTML("beforeend", request.responseText);
       else toast("The files could not be sent: the server could not be reached.");
     });
@@ -178,4 +215,5 @@ function startFiles(form, state) {
     form.classList.remove("is-drop");
     up([...event.dataTransfer.files]);
   });
+  return going;
 }

@@ -1,3 +1,5 @@
+import { toast } from "./toasts.js";
+
 // Single keys act on whatever carries data-key; J and K move over [data-row].
 const typing = (target) =>
   target.closest("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]");
@@ -19,7 +21,8 @@ function move(step) {
 function act(key) {
   // What the page itself offers comes before the navigation.
   const found = [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].filter((e) => e.offsetParent !== null);
-  const element = found.find((e) => e.closest("#main")) ?? found[0];
+  // Of what waits to be sent, the newest.
+  const element = found.findLast((e) => e.closest("#pending")) ?? found.find((e) => e.closest("#main")) ?? found[0];
   return Boolean(element) && perform(element);
 }
 
@@ -39,7 +42,7 @@ export function startKeys() {
   // A list that keeps its place has its cursor where one was.
   document.addEventListener("desk:cursor", ({ detail }) => { cursor = detail; cursor.classList.add("is-cursor"); cursor.scrollIntoView({ block: "nearest" }); });
   // A row that was swapped for a newer one keeps the cursor; htmx keeps the focus by id.
-  document.addEventListener("htmx:oobAfterSwap", () => {
+  for (const swapped of ["htmx:oobAfterSwap", "htmx:afterSwap"]) document.addEventListener(swapped, () => {
     const row = cursor?.id && document.getElementById(cursor.id);
     if (row && row !== cursor) { cursor = row; row.classList.add("is-cursor"); }
   });
@@ -53,7 +56,9 @@ export function startKeys() {
     if ((event.ctrlKey || event.metaKey) && event.key === "Enter" && event.target.form?.matches("[data-composer]")) {
       event.preventDefault();
       const form = event.target.form;
-      ((event.shiftKey && form.querySelector("[data-send-resolve]")) || form.querySelector("[data-send]")).click();
+      const button = form.querySelector(event.shiftKey ? "[data-send-resolve]" : "[data-send]");
+      if (button?.offsetParent) button.click();
+      else toast("An internal note resolves nothing. Ctrl Enter adds it.");
       return;
     }
     if ((event.ctrlKey || event.metaKey) && event.key === "Enter" && event.target.matches("form[method=post] :is(textarea, input, select)")) {

@@ -28,6 +28,12 @@ export function startQueue() {
     else if (detail.kind === "opened" || detail.kind === "escalated") fresh.add(detail.number);
     soon();
   });
+  // A page of its own, with the filters as they stand; as a button of the form its answer would be put into the list.
+  document.querySelector("[data-keep-view]")?.addEventListener("click", (event) => {
+    event.preventDefault();
+    const { form, formAction } = event.currentTarget;
+    location.assign(`${formAction}?${new URLSearchParams(new FormData(form))}`);
+  });
   button?.addEventListener("click", () => {
     fresh.clear();
     button.hidden = true;

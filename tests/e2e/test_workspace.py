@@ -133,6 +133,44 @@ def test_a_draft_goes_on_in_another_browser(desk, sign_in):
     page.desk_errors[:] = [error for error in page.desk_errors if "409" not in error]
 
 
+def test_nothing_is_lost_or_sent_twice_between_windows_and_files(desk, sign_in, tmp_path):
+    number = desk.mail(MAIL % (b"Two windows", b"two-windows"))["ticket"]
+    page, other = sign_in("tier2"), sign_in("tier2")
+    undo_after(page, "5 seconds")
+    page.goto(f"/tickets/{number}/")
+    other.goto(f"/tickets/{number}/")
+    message(page).fill("Part one.")
+    expect(page.locator("[data-draft-state]")).to_have_text("Draft kept")
+    file = tmp_path / "first.txt"
+    file.write_text("x")
+    page.locator("[data-files]").set_input_files(file)
+    expect(page.locator("#draft-files")).to_contain_text("first.txt")
+    message(page).press("End")
+    message(page).type(" Part two.")
+    expect(page.locator("[data-draft-state]")).to_have_text("Draft kept")
+    message(other).fill("A")  # began while there was nothing
+    expect(other.get_by_role("button", name="Take that text")).to_be_visible()
+    other.get_by_role("button", name="Take that text").click()
+    expect(message(other)).to_have_value("Part one. Part two.")
+    # A file that is on its way goes along.
+    session = page.context.new_cdp_session(page)
+    session.send("Network.emulateNetworkConditions", {"offline": False, "latency": 50, "downloadThroughput": -1, "uploadThroughput": 400_000})  # fmt: skip
+    slow = tmp_path / "slow.txt"
+    slow.write_text("x" * 600_000)
+    message(page).fill("Both parts.")
+    page.locator("[data-files]").set_input_files(slow)
+    message(page).press("Control+Enter")
+    expect(page.locator("#timeline .entry.reply")).to_contain_text("slow.txt")
+    expect(page.locator("#timeline .entry.reply")).to_contain_text("first.txt")
+    # What one window sent the other does not send again.
+    message(other).press("Control+Enter")
+    expect(other.get_by_role("alert")).to_contain_text("another window")
+    expect(other.locator("#timeline .entry.reply")).to_have_count(1)
+    undo_after(page, "Not: it leaves at once")
+    for one in (page, other):
+        one.desk_errors[:] = [error for error in one.desk_errors if "409" not in error]
+
+
 def test_who_else_is_here_and_what_the_requester_wrote_meanwhile(desk, sign_in):
     number = desk.mail(MAIL % (b"Together", b"together"))["ticket"]
     page, other = sign_in("tier2"), sign_in("tier3")
@@ -201,6 +239,8 @@ def test_a_view_is_kept_with_completion_and_counted(desk, sign_in):
     page.keyboard.type("Keepable")
     expect(page.locator(".ticket-row")).to_have_count(1)
     page.get_by_role("button", name="Keep as a view").click()
+    page.wait_for_url("**/views/new/?*")
+    expect(page.locator("main")).to_have_count(1)
     page.get_by_label("Name").fill("Keepables")
     page.get_by_role("button", name="Save").click()
     page.wait_for_url("**/tickets/?saved=*")

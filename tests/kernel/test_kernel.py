@@ -5,6 +5,7 @@ import time
 import uuid
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import connection, connections
 from django.test import AsyncClient, Client
 from django.utils import timezone
@@ -14,7 +15,7 @@ from supportdesk import crypto, doorbell, events, outbox
 from supportdesk.errors import Invalid
 from supportdesk.models import IdempotentAnswer, OutboxItem, WorkerSeen
 from supportdesk.text import clean, markdown, one_line, sanitise
-from tests.factories import agent, ticket
+from tests.factories import agent, lead, ticket
 
 
 def test_healthz_needs_nothing():
@@ -175,6 +176,30 @@ def test_the_stream_says_where_it_stands_and_holds_no_connection():
     while _connections() > before and time.monotonic() < deadline:
         time.sleep(0.05)
     assert _connections() <= before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_open_stream_tells_nothing_more_of_a_ticket_that_was_hidden():
+    from supportdesk import guide
+    from tickets import actions
+
+    guide.load()
+    hidden, other, user, chief = ticket(1), ticket(1), agent(1), lead(1)
+
+    async def listen():
+        client = AsyncClient()
+        await client.aforce_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+        answer = await client.get(f"/events/?topics=ticket.{hidden.number},ticket.{other.number}")
+        stream = answer.streaming_content.__aiter__()
+        await asyncio.wait_for(anext(stream), 5)
+        await sync_to_async(actions.set_restricted)(number=hidden.number, by=chief, restricted=True)
+        for made in (hidden, other):
+            await sync_to_async(actions.note)(number=made.number, by=chief, text="x")
+        while (line := await asyncio.wait_for(anext(stream), 5)).startswith(b":"):
+            pass
+        return line
+
+    assert json.loads(asyncio.run(listen()).removeprefix(b"data: "))["topic"] == f"ticket.{other.number}"
 
 
 def _connections():

@@ -57,6 +57,71 @@ def test_a_draft_written_on_elsewhere_is_not_overwritten(db):
     assert Draft.objects.get().text == "One and two"
 
 
+def test_who_began_with_nothing_does_not_write_over_a_draft_of_another_window(db):
+    made, by = ticket(1), agent(1)
+    drafts.keep(number=made.number, by=by, text="A long text", kind="reply", base=drafts.NOTHING)
+    for act in (drafts.keep, drafts.send):
+        with pytest.raises(Conflict, match="elsewhere"):
+            act(number=made.number, by=by, text="A", kind="reply", base=drafts.NOTHING)
+    assert Draft.objects.get().text == "A long text"
+
+
+def test_what_another_window_sent_is_not_sent_twice(slow):
+    made = ticket(1)
+    base = drafts.keep(number=made.number, by=slow, text="Once", kind="reply", base=drafts.NOTHING).updated_at
+    drafts.send(number=made.number, by=slow, text="Once", base=base)
+    for act in (drafts.keep, drafts.send):
+        with pytest.raises(Conflict, match="another window"):
+            act(number=made.number, by=slow, text="Once", kind="reply", base=base)
+    assert Draft.objects.get().state == "sending"
+
+
+def test_a_file_is_no_other_version_of_the_text(db):
+    made, by = ticket(1), agent(1)
+    base = drafts.keep(number=made.number, by=by, text="Part one.", kind="reply").updated_at
+    drafts.attach(number=made.number, by=by, files=[upload()])
+    drafts.keep(number=made.number, by=by, text="Part one. Part two.", kind="reply", base=base)
+    assert Draft.objects.get().text == "Part one. Part two."
+
+
+def test_a_note_never_gets_into_a_reply_that_is_taken_back(slow):
+    made = ticket(1)
+    waits = drafts.send(number=made.number, by=slow, text="Public words", minutes=5)
+    drafts.keep(number=made.number, by=slow, text="The root password is x", kind="note")
+    held = drafts.take_back(number=made.number, by=slow, draft_id=waits.pk)
+    assert (held.state, held.text) == ("held", "Public words")
+    assert Draft.objects.get(state="draft").text == "The root password is x"
+    due()
+    assert not Message.objects.filter(author=slow).exists()
+    drafts.discard(number=made.number, by=slow)
+    drafts.keep(number=made.number, by=slow, text="And more", kind="reply", minutes=2)
+    back = drafts.take_back(number=made.number, by=slow, draft_id=waits.pk)
+    assert (back.state, back.text, back.minutes) == ("draft", "Public words\n\nAnd more", 7)
+
+
+def test_a_text_that_is_too_long_is_refused_and_not_cut(db):
+    made, by = ticket(1), agent(1)
+    for act in (drafts.keep, drafts.send):
+        with pytest.raises(Invalid, match="200,000"):
+            act(number=made.number, by=by, text="x" * 200_001, kind="note")
+
+
+def test_send_obeys_the_time_that_was_chosen(client, slow):
+    made = ticket(1)
+    client.force_login(slow, backend=BACKEND)
+    at = (timezone.localtime() + timedelta(days=2)).strftime("%Y-%m-%dT%H:%M")
+    client.post(f"/tickets/{made.number}/say/", {"text": "Later", "kind": "reply", "send_at": at})
+    assert Draft.objects.get().scheduled
+
+
+@pytest.mark.parametrize("base", ["2026-13-45", "x", "2026-01-01T00:00:00+99:99"])
+def test_a_moment_that_is_none_is_refused(client, db, base):
+    made = ticket(1)
+    client.force_login(agent(1), backend=BACKEND)
+    assert client.post(f"/tickets/{made.number}/draft/", {"text": "x", "base": base}).status_code == 400
+    assert client.post(f"/tickets/{made.number}/draft/", {"text": "x", "base": "2026-01-01"}).status_code in {200, 409}
+
+
 def test_nobody_keeps_drafts_where_they_may_not_write(db):
     made = ticket(1)
     with pytest.raises(NotPermitted):
@@ -113,7 +178,7 @@ def test_it_does_not_leave_before_its_moment(slow):
 def test_what_is_written_while_a_reply_waits_stays_below_it(slow):
     made = ticket(1)
     waits = drafts.send(number=made.number, by=slow, text="First")
-    drafts.keep(number=made.number, by=slow, text="Second", kind="note")
+    drafts.keep(number=made.number, by=slow, text="Second", kind="reply")
     drafts.attach(number=made.number, by=slow, files=[upload()])
     back = drafts.take_back(number=made.number, by=slow, draft_id=waits.pk)
     assert (back.text, back.files.count(), Draft.objects.count()) == ("First\n\nSecond", 1, 1)

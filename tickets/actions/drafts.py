@@ -1,7 +1,7 @@
 """What is being written: kept as it is typed, sent after a moment in which it can be taken back, or later."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import UploadedFile
@@ -23,6 +23,8 @@ from tickets.recipe import Recipe
 
 MOST_TEXT = 200_000  # characters
 LATEST = timedelta(days=365)
+MOST_MINUTES = 1440
+NOTHING = datetime.fromtimestamp(0, UTC)  # the `base` of who began to write while nothing was kept
 
 
 class Unseen(Conflict):
@@ -49,13 +51,12 @@ def keep(
 ) -> Draft:
     """Keep what somebody has written so far. Nothing at all removes the draft.
 
-    `base` is when the page's draft was kept last; one that was written on elsewhere since is a `Conflict`.
+    `base` is when the page's draft was kept last (`NOTHING`: there was none). One that was written on, sent or thrown away
+    elsewhere since is a `Conflict`.
     """
     ticket = _ticket(number, by)
-    text = clean(text)[:MOST_TEXT]
-    draft = _own(ticket, by)
-    if base is not None and draft.updated_at > base and draft.text.strip() not in {"", text.strip()}:
-        raise Conflict("You wrote on elsewhere: another browser has a newer draft of this.")
+    text = _checked(text)
+    draft = _written_on(ticket, by, base, text)
     draft.text, draft.kind, draft.macros, draft.minutes = text, kind, list(macros)[:10], minutes
     draft.updated_at = timezone.now()
     if text.strip() or draft.macros or draft.files.exists():
@@ -73,9 +74,7 @@ def attach(*, number: int, by: User, files: Sequence[UploadedFile]) -> list[Draf
         raise Invalid("Choose a file.", fields={"files": ["Choose a file."]})
     draft = _own(ticket, by)
     messages.check_sizes([*draft.files.values_list("size", flat=True), *(file.size or 0 for file in files)])
-    kept = [_keep_file(draft, file) for file in files]
-    Draft.objects.filter(pk=draft.pk).update(updated_at=timezone.now())
-    return kept
+    return [_keep_file(draft, file) for file in files]
 
 
 def _keep_file(draft: Draft, file: UploadedFile) -> DraftFile:
@@ -126,14 +125,15 @@ def send(
     minutes: int | None = None,
     seen: int | None = None,
     at: datetime | None = None,
+    base: datetime | None = None,
 ) -> Message | Draft:
     """Send what was written: a note at once, a reply after the moment in which its writer may take it back, or `at`.
 
     The files of the draft go along. `seen` is the newest message of the page; what the requester wrote after it is
-    shown first (`Unseen`). Returns the message, or what waits to become one.
+    shown first (`Unseen`). `base` as of `keep`. Returns the message, or what waits to become one.
     """
     ticket = Ticket.objects.visible_to(by).lock(number, version)
-    text = clean(text).strip()[:MOST_TEXT]
+    text = _checked(text).strip()
     if not text:
         raise Invalid("Write something first.", fields={"text": ["Write something first."]})
     if kind == MessageKind.NOTE:
@@ -143,7 +143,7 @@ def send(
         if ticket.status == Status.CLOSED:
             raise Invalid(f"Ticket {number} is closed; reopen it to reply.")
         _check_seen(ticket, seen)
-    draft = _own(ticket, by)
+    draft = _written_on(ticket, by, base, text)
     draft.text, draft.kind, draft.macros, draft.minutes = text, kind, list(macros)[:10], minutes
     draft.then, draft.scheduled, draft.updated_at = then or "", at is not None, timezone.now()
     draft.seen = ticket.messages.order_by("-id").first()
@@ -258,11 +258,23 @@ def _hold(draft: Draft, problem: str) -> None:
 # ----------------------------------------------------------------------------------------- taking back
 @transaction.atomic
 def take_back(*, number: int, by: User, draft_id: int) -> Draft:
-    """Make what waits, or was held back, a draft again; what is in the composer meanwhile stays below it."""
+    """Make what waits, or was held back, a draft again; what is in the composer meanwhile stays below it.
+
+    A note never gets into a reply: beside a text of the other kind it is only held back.
+    """
     found = _pending(_ticket(number, by), by, draft_id)
-    current = Draft.objects.filter(ticket=found.ticket, user=by, state=DraftState.DRAFT).first()
+    current = _find(found.ticket, by)
+    if current is not None and current.text.strip() and current.kind != found.kind:
+        found.state, found.send_at = DraftState.HELD, None
+        found.problem = "you took it back while you wrote something else; finish that, then edit this"
+        found.save()
+        _tell(number)
+        return found
     if current is not None:
         found.text = "\n\n".join(filter(str.strip, [found.text, current.text]))
+        found.macros = list(dict.fromkeys([*found.macros, *current.macros]))[:10]
+        if current.minutes is not None:
+            found.minutes = min(MOST_MINUTES, (found.minutes or 0) + current.minutes)
         current.files.update(draft=found)
         current.delete()
     found.state, found.send_at, found.problem, found.updated_at = DraftState.DRAFT, None, "", timezone.now()
@@ -297,11 +309,35 @@ def _pending(ticket: Ticket, by: User, draft_id: int) -> Draft:
     return found
 
 
+def _checked(text: str) -> str:
+    if len(text) > MOST_TEXT:
+        words = f"This is longer than {MOST_TEXT:,} characters; attach the rest as a file."
+        raise Invalid(words, fields={"text": [words]})
+    return clean(text)
+
+
+def _written_on(ticket: Ticket, by: User, base: datetime | None, text: str) -> Draft:
+    """The draft that a page writes on, locked, unless another window did something with it since."""
+    kept = _find(ticket, by)
+    if kept is None and base is not None and base > NOTHING:
+        raise Conflict("What you write on here was sent or thrown away in another window. Send again to send this too.")
+    if kept and base is not None and kept.updated_at > base and kept.text.strip() not in {"", text.strip()}:
+        raise Conflict("You wrote on elsewhere: another window has a newer draft of this.")
+    return kept or _own(ticket, by)
+
+
+def _find(ticket: Ticket, by: User) -> Draft | None:
+    """One's draft on a ticket, locked."""
+    mine = Draft.objects.select_for_update(of=("self",)).select_related("ticket", "user")
+    return mine.filter(ticket=ticket, user=by, state=DraftState.DRAFT).first()
+
+
 def _own(ticket: Ticket, by: User) -> Draft:
     """One's draft on a ticket, locked; made where there is none. A first one made twice at once is one."""
     Draft.objects.bulk_create([Draft(ticket=ticket, user=by)], ignore_conflicts=True)
-    mine = Draft.objects.select_for_update(of=("self",)).select_related("ticket", "user")
-    return mine.get(ticket=ticket, user=by, state=DraftState.DRAFT)
+    found = _find(ticket, by)
+    assert found is not None  # noqa: S101 - made above, in this transaction
+    return found
 
 
 def _upload(new: messages.NewFile) -> UploadedFile:

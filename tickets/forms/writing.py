@@ -1,6 +1,7 @@
 """What people type into the composer and the form of a macro, parsed."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
@@ -24,8 +25,9 @@ def written(data: QueryDict, files: Sequence[UploadedFile]) -> dict[str, Any]:
     if minutes and not (minutes.isdecimal() and int(minutes[:9]) <= 1440):
         raise Invalid("Write minutes from 0 to 1440.", fields={"minutes": ["Write minutes from 0 to 1440."]})
     kind = MessageKind.NOTE if data.get("kind") == "note" else MessageKind.REPLY
-    later = data.get("when") == "later" and kind == MessageKind.REPLY
-    if later and not data.get("send_at", "").strip():
+    chosen = data.get("send_at", "").strip()
+    later = kind == MessageKind.REPLY and bool(chosen or data.get("when") == "later")
+    if later and not chosen:
         raise Invalid("Choose when it is to be sent.", fields={"send_at": ["Choose when it is to be sent."]})
     return {
         "text": data.get("text", ""), "kind": kind, "version": version(data), "files": uploads(list(files)),
@@ -34,6 +36,16 @@ def written(data: QueryDict, files: Sequence[UploadedFile]) -> dict[str, Any]:
         "minutes": int(minutes) if minutes else None, "seen": ticket_number_or_none(data, "seen"),
         "at": wall_clock(data, "send_at") if later else None,
     }  # fmt: skip
+
+
+def base(data: QueryDict) -> datetime | None:
+    """When the page's draft was kept last, an ISO 8601 moment; None where the page says nothing. Raises `Invalid`."""
+    text = data.get("base", "")
+    try:
+        found = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        raise Invalid("base is when the draft was kept last, such as 2026-11-30T08:00:00+00:00.") from None
+    return found.replace(tzinfo=found.tzinfo or UTC) if found else None
 
 
 class MacroForm(RecipeForm):

@@ -41,7 +41,7 @@ class Writing:
 def writing_on(ticket: Ticket, user: User) -> Writing:
     """One statement where nothing is being written."""
     others = ~Q(state=DraftState.DRAFT)
-    rows = list(ticket.drafts.filter(Q(user=user) | others).select_related("user").order_by("id"))
+    rows = list(ticket.drafts.filter(Q(user=user) | others).select_related("user").order_by("updated_at", "id"))
     draft = next((row for row in rows if row.state == DraftState.DRAFT), None)
     return Writing(
         draft,

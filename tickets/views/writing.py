@@ -7,7 +7,6 @@ from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from staff import actions as staff
@@ -19,7 +18,7 @@ from tickets import forms, queries
 from tickets import presence as present
 from tickets.actions import drafts, macros
 from tickets.forms import writing as writing_forms
-from tickets.models import Draft, MessageKind, Status
+from tickets.models import Draft, DraftState, MessageKind, Status
 from tickets.policies import can_bulk, can_make_rules, check_can_bulk
 from tickets.queries import writing as found
 from tickets.views.tickets import done, fragment, go
@@ -30,7 +29,7 @@ def say(request: DeskRequest, number: int) -> HttpResponse:
     """Send what the composer holds: a note, or a reply with what is to happen after."""
     typed = writing_forms.written(request.POST, request.FILES.getlist("files"))
     try:
-        sent = drafts.send(number=number, by=request.user, **typed)
+        sent = drafts.send(number=number, by=request.user, base=writing_forms.base(request.POST), **typed)
     except drafts.Unseen as unseen:
         return _unseen(request, number, unseen)
     said = _said(sent, typed["then"])
@@ -77,13 +76,12 @@ def _to_queue(request: DeskRequest) -> HttpResponse:
 # --------------------------------------------------------------------------------------------- drafts
 @require_POST
 def draft(request: DeskRequest, number: int) -> HttpResponse:
-    """Keep what is written so far; JSON with the moment it was kept."""
+    """Keep what is written so far; JSON with the moment it was kept, empty where nothing is left to keep."""
     typed = writing_forms.written(request.POST, [])
-    base = parse_datetime(request.POST.get("base", "")) if request.POST.get("base") else None
     kept = drafts.keep(
-        number=number, by=request.user, base=base, **{name: typed[name] for name in ("text", "kind", "macros", "minutes")}
+        number=number, by=request.user, base=writing_forms.base(request.POST), **{name: typed[name] for name in ("text", "kind", "macros", "minutes")}
     )  # fmt: skip
-    return JsonResponse({"kept_at": kept.updated_at.isoformat()})
+    return JsonResponse({"kept_at": kept.updated_at.isoformat() if kept.pk else ""})
 
 
 @require_GET
@@ -119,8 +117,13 @@ def discard(request: DeskRequest, number: int) -> HttpResponse:
 @require_POST
 def take_back(request: DeskRequest, number: int, pk: int) -> HttpResponse:
     """Undo a sending: it is a draft again, and in the composer."""
-    drafts.take_back(number=number, by=request.user, draft_id=pk)
-    return _again(request, number, "Taken back: it is a draft again.")
+    back = drafts.take_back(number=number, by=request.user, draft_id=pk)
+    held = back.state == DraftState.HELD
+    return _again(
+        request,
+        number,
+        "It is not sent, and waits beside what you write." if held else "Taken back: it is a draft again.",
+    )
 
 
 @require_POST

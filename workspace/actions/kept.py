@@ -211,6 +211,9 @@ def as_file(table: Table) -> str:
     return file.getvalue()
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
 def plain(cell: Any) -> Any:
     """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" else cell
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
