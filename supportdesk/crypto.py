@@ -10,6 +10,10 @@ from django.conf import settings
 from supportdesk.errors import Invalid
 
 
+class UnknownKey(Invalid):
+    """A secret that was encrypted with a key that is not there."""
+
+
 def _box() -> MultiFernet:
     keys = [base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()) for key in settings.ENCRYPTION_KEYS]
     return MultiFernet([Fernet(key) for key in keys])
@@ -21,11 +25,11 @@ def encrypt(text: str) -> bytes:
 
 
 def decrypt(token: bytes) -> str:
-    """Decrypt with whichever key made it; raises `Invalid` when none did."""
+    """Decrypt with whichever key made it; raises `UnknownKey` when none did."""
     try:
         return _box().decrypt(bytes(token)).decode()
     except InvalidToken:
-        raise Invalid("A stored secret cannot be read: its key is missing from DESK_ENCRYPTION_KEYS.") from None
+        raise UnknownKey("A stored secret cannot be read: its key is missing from DESK_ENCRYPTION_KEYS.") from None
 
 
 def sign(purpose: str, *parts: object, length: int = 20) -> str:

@@ -66,7 +66,9 @@ SECRET_KEY = _kept_secret("DESK_SECRET_KEY", lambda: secrets.token_urlsafe(64))
 ENCRYPTION_KEYS = [
     key for key in _kept_secret("DESK_ENCRYPTION_KEYS", lambda: secrets.token_urlsafe(32)).split(",") if key
 ]
-BASE_URL = _read(env.str, "DESK_BASE_URL", "http://127.0.0.1:8000").rstrip("/")
+BASE_URL = (
+    _read(env.str, "DESK_BASE_URL", "") or ("" if PRODUCTION else _embedded("DESK_BASE_URL")) or "http://127.0.0.1:8000"
+).rstrip("/")
 ALLOWED_HOSTS = _read(env.list, "DESK_HOSTS", ["localhost", "127.0.0.1", "[::1]", ".localhost"])
 DATABASE_URL = _read(env.str, "DATABASE_URL", "") or ("" if PRODUCTION else _embedded("DATABASE_URL"))
 REDIS_URL = _read(env.str, "REDIS_URL", "") or ("" if PRODUCTION else _embedded("REDIS_URL"))

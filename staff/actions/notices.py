@@ -220,7 +220,7 @@ def _message(user: User, rows: list[Notification]) -> EmailMessage:
             "Date": format_datetime(timezone.now()),
             "Auto-Submitted": "auto-generated",
             "X-Auto-Response-Suppress": "All",
-            **notices.one_click(words["mute_url"]),
+            **notices.one_click(str(words["mute_url"])),
         },
     )
 

@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 
+from supportdesk.crypto import UnknownKey
 from supportdesk.embedded import places, processes, servers
 from supportdesk.embedded.places import Trouble
 from supportdesk.embedded.servers import say
@@ -75,7 +76,14 @@ class Supervisor:
 
         with_demo = self.demo and not production
         shop = self._start_shop(where) if with_demo and where else None
-        preparation.prepare(demo=with_demo, shop=shop)
+        try:
+            preparation.prepare(demo=with_demo, shop=shop)
+        except UnknownKey as error:
+            if where is None or where.servers.is_relative_to(data):
+                raise
+            raise Trouble(
+                f"{error} The database of an earlier desk in {data} is still there: put its file of keys back, or remove {where.servers.parent} to begin anew."
+            ) from None
         self._start_desk()
         self._await_web()
         say(
@@ -136,7 +144,8 @@ class Supervisor:
         if not production:
             note = data / "embedded.env"
             note.touch(mode=0o600)
-            note.write_text(f"DATABASE_URL={os.environ['DATABASE_URL']}\nREDIS_URL={os.environ['REDIS_URL']}\n")
+            kept = ("DATABASE_URL", "REDIS_URL", "DESK_BASE_URL")
+            note.write_text("".join(f"{name}={os.environ[name]}\n" for name in kept))
         del os.environ["DESK_STARTING"]
         # The settings were read before the servers had addresses; read them again with them.
         from supportdesk.embedded.preparation import reread_settings

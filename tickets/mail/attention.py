@@ -8,7 +8,7 @@ from supportdesk.errors import Conflict, NotFound
 from tickets import actions
 from tickets.actions.life import find_requester
 from tickets.mail import incoming, parsing, reader, whose
-from tickets.models import InboundEmail, InboundState, Ticket, TicketEvent, Via
+from tickets.models import InboundEmail, InboundState, Ticket, TicketEvent
 from tickets.policies import check_can_make_rules
 
 
@@ -31,9 +31,8 @@ def retry(*, inbound_id: int, by: User) -> incoming.Outcome:
         if InboundEmail.objects.filter(pk=inbound_id, state=InboundState.FAILED).exists():
             raise Conflict(f"It still cannot be read; ticket {outcome.ticket} holds what could be.")
         return outcome
-    no_sender = inbound.via in {Via.SMTP, Via.LMTP} and not inbound.envelope_from
     try:
-        mail, error = incoming.read(bytes(inbound.raw), no_sender=no_sender)
+        mail, error = incoming.read(bytes(inbound.raw), envelope_from=inbound.return_path)
     except reader.NotReady as failure:
         raise Conflict(f"It cannot be read now: {failure}") from None
     if mail is None:

@@ -13,6 +13,7 @@ from supportdesk.text import clean, one_line
 from tickets.mail.charsets import decode
 
 MOST_ADDRESSES = 500
+MOST_TEXT = 100_000  # characters of such lists in one question
 MOST_OF_ONE = 2000  # characters of one in a list of addresses; what is longer hides something, and its end counts
 MOST_IDS = 200
 # Newer Pythons read addresses strictly, and then nothing of a sloppy header, unless told not to.
@@ -39,6 +40,8 @@ def values(message: Message, name: str, *, most: int = 50) -> list[str]:
 def readable(raw: object, message: Message | None = None) -> str:
     """A header's own characters; bytes beyond ASCII, which ought not to be there, as UTF-8 or as the text of the mail is."""
     text = str(raw)
+    if "\x1b$" in text and text.isascii():  # Japanese of seven bits
+        return text.encode().decode("iso2022_jp", "replace")
     if not any("\udc80" <= c <= "\udcff" for c in text):
         return text
     found = text.encode("utf-8", "surrogateescape")
@@ -112,9 +115,11 @@ def addresses(message: Message, *names: str) -> list[tuple[str, str]]:
     What stands in angle brackets is the address, whatever address the name before it pretends to be.
     """
     found: list[tuple[str, str]] = []
+    room = MOST_TEXT
     for name in names:
         for text in values(message, name):
-            for piece in _pieces(re.sub(r"[\r\n]+", " ", text)[:100_000]):
+            text, room = text[:room], max(0, room - len(text))
+            for piece in _pieces(re.sub(r"[\r\n]+", " ", text)):
                 found += [
                     (shown, address) for shown, address in _of_piece(piece[-MOST_OF_ONE:]) if _is_storable(address)
                 ]
@@ -210,13 +215,42 @@ def inner(part: Message) -> list[Message]:
 
 def content(part: Message) -> bytes:
     """The bytes of a part that holds content, decoded as far as its encoding holds."""
+    payload = part._payload  # type: ignore[attr-defined]
+    if isinstance(payload, str) and value(part, "Content-Transfer-Encoding").lower() == "base64":
+        return _unbase64(payload)
     try:
         found = part.get_payload(decode=True)
+    except MemoryError:
+        raise
     except Exception:  # an encoding that the standard library does not survive: its words as they stand
         raw = Message()
         raw.set_payload(part._payload)  # type: ignore[attr-defined]
         found = raw.get_payload(decode=True)
     return found if isinstance(found, bytes) else b""
+
+
+_PIECE = 1 << 20
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]+")
+
+
+def _unbase64(text: str) -> bytes:
+    """Base64 decoded as far as it goes, in pieces: it may be cut anywhere, or be several that were padded each."""
+    found, rest = bytearray(), b""
+    for at in range(0, len(text), _PIECE):
+        rest += _NOT_BASE64.sub(b"", text[at : at + _PIECE].encode("ascii", "ignore"))
+        *ended, rest = re.split(rb"=+", rest)
+        for one in ended:
+            found += _of_base64(one)
+        whole = len(rest) // 4 * 4
+        found += binascii.a2b_base64(rest[:whole])
+        rest = rest[whole:]
+    return bytes(found + _of_base64(rest))
+
+
+def _of_base64(letters: bytes) -> bytes:
+    """Letters without their padding; a last one alone holds no byte."""
+    letters = letters[:-1] if len(letters) % 4 == 1 else letters
+    return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))
 
 
 def param(part: Message, name: str) -> str:

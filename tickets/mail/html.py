@@ -24,6 +24,8 @@ _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "me
 _SILENT = {"script", "style", "head", "title", "template", "noscript", "svg", "math", "object", "iframe"}
 # Any tag but those that a flat text keeps, and those whose content is no text.
 _NESTING = re.compile(rf"</?(?!(?:p|br|a|{'|'.join(sorted(UNREAD_TAGS))})\b)[a-z][^<>]*>?", re.IGNORECASE)
+_LONG_RUN = re.compile(r"[^>]{20000}")
+_DELIMITERS = {"--", "—", "__"}
 _SPACE = re.compile(r"[\s\u00a0\u200b-\u200f\ufeff]+")
 
 
@@ -35,7 +37,7 @@ class _Cut(HTMLParser):
         self.depth = 0
         self.inside: int | None = None  # the depth at which the quotation began
         self.starts: list[int] = []
-        self.words_after = False
+        self.words_after = self.footer = False
         self.open: list[str] = []
         self.blocks = 0  # blockquotes open within the container of a quotation
         self.block_ended = False
@@ -88,8 +90,17 @@ class _Cut(HTMLParser):
         silent = any(tag in _SILENT for tag in self.open[-4:])
         # Gmail and Yahoo put answers in line into the container too, between the blocks that it is cut into.
         between = self.inside is not None and self.block_ended and self.blocks == 0
-        if self.starts and (self.inside is None or between) and not silent and _SPACE.sub("", data).strip("-_–—"):
+        if not self.starts or not (self.inside is None or between) or silent or self.footer:
+            return
+        said = _SPACE.sub("", data)
+        self.footer = self.inside is None and said in _DELIMITERS  # a signature, or what a gateway writes below
+        if not self.footer and said.strip("-_–—"):
             self.words_after = True
+
+
+def _bounded(source: str) -> str:
+    """As much as is looked at; a tag of ever more attributes, each of which is compared with all before, is ended."""
+    return _LONG_RUN.sub(lambda found: f"{found[0]}<wbr>", source[:MOST_HTML])
 
 
 def _tidy(source: str) -> str:
@@ -97,7 +108,7 @@ def _tidy(source: str) -> str:
     marks = {"class", "id", "style", "type"}
     kept = {tag: names | marks for tag, names in ATTRIBUTES.items()}
     return nh3.clean(
-        source[:MOST_HTML], tags=TAGS | {"img"}, attributes={**kept, "img": {"src", "alt", "width", "height"}, "*": marks},
+        _bounded(source), tags=TAGS | {"img"}, attributes={**kept, "img": {"src", "alt", "width", "height"}, "*": marks},
         url_schemes={"http", "https", "mailto", "tel", "cid"}, link_rel=None,
         clean_content_tags=UNREAD_TAGS,
     )  # fmt: skip
@@ -122,7 +133,7 @@ def split_quotation(source: str) -> tuple[str, str]:
 
 def to_text(source: str) -> str:
     """Plain words of HTML; what the converter cannot read loses its tags, nothing else."""
-    source = source[:MOST_HTML]
+    source = _bounded(source)
     if not source.strip():
         return ""
     shallow = (
@@ -132,6 +143,8 @@ def to_text(source: str) -> str:
     )
     try:
         found = get_text(shallow)
+    except MemoryError:
+        raise
     except Exception:
         found = re.sub(r"<[^>]*>", " ", shallow)
     lines = [line.rstrip() for line in clean(found).replace("\u00a0", " ").split("\n")]
@@ -166,9 +179,11 @@ def sanitise(source: str, inline: set[str], *, remote: bool = False) -> str:
             if value.lower().startswith("cid:"):
                 return value if value[4:].strip("<> ") in inline else None
             return value if remote and value.lower().startswith(("https://", "http://")) else None
+        if name == "href" and ":" not in value.partition("/")[0]:
+            return None  # of a place in the mail, or of whoever shows it
         return value
 
-    source = source[:MOST_HTML]
+    source = _bounded(source)
     flat = _depth(source) > MOST_DEPTH
     source = _flattened(source) if flat else source
     safe = nh3.clean(

@@ -35,6 +35,7 @@ from tickets.models import (
     InboundState,
     Mailbox,
     MailRule,
+    Message,
     Priority,
     Status,
     Ticket,
@@ -46,8 +47,10 @@ from tickets.recipe import Recipe
 log = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 5
+HEAD_SECONDS = 5.0  # that the headers of a mail that cannot be read may take
 BELL = "mail"  # one ring a worker: what it costs to ring is what it costs to apply a mail
 LOT = 50  # how many are looked up at once
+LOCK_OF_ID = 7303  # first half of those of Message-IDs
 LOCK = 7302  # of the advisory locks by which one worker at a time applies a mail
 STORM, STORM_TIME = (
     5,
@@ -127,8 +130,8 @@ def apply(inbound_id: int) -> Outcome:
     begun = _begin(inbound_id)
     if begun is None:
         return said_of(InboundEmail.objects.defer("raw").get(pk=inbound_id))
-    raw, no_sender, attempts = begun
-    mail, error = (None, None) if attempts > MOST_ATTEMPTS else read(raw, no_sender=no_sender)
+    raw, return_path, attempts = begun
+    mail, error = (None, None) if attempts > MOST_ATTEMPTS else read(raw, envelope_from=return_path)
     with transaction.atomic():
         # Without the ticket: what another process did while this one waited must be seen whole.
         locked = InboundEmail.objects.select_for_update(of=("self",)).select_related("mailbox__tier")
@@ -159,15 +162,15 @@ KEPT = [
 ]  # fmt: skip
 
 
-def _begin(inbound_id: int) -> tuple[bytes, bool, int] | None:
-    """Count an attempt, before whatever it may do to this process: (raw, whether it has no envelope sender, which attempt).
+def _begin(inbound_id: int) -> tuple[bytes, str | None, int] | None:
+    """Count an attempt, before whatever it may do to this process: (raw, `InboundEmail.return_path`, which attempt).
 
     None for a mail that was applied.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE tickets_inboundemail SET attempts = attempts + 1 WHERE id = %s AND state = %s"
-            " RETURNING raw, via IN ('smtp', 'lmtp') AND envelope_from = '', attempts",
+            " RETURNING raw, CASE WHEN via IN ('smtp', 'lmtp') OR envelope_from <> '' THEN envelope_from END, attempts",
             [inbound_id, InboundState.STORED],
         )
         row = cursor.fetchone()
@@ -206,9 +209,9 @@ class Facts:
         return addresses.base_of(address) in self.own
 
 
-def read(raw: bytes, *, no_sender: bool) -> tuple[parsing.Mail | None, Exception | None]:
+def read(raw: bytes, *, envelope_from: str | None) -> tuple[parsing.Mail | None, Exception | None]:
     try:
-        return reader.read(raw, settings.MAIL_TRUSTED_RELAYS, no_sender=no_sender), None
+        return reader.read(raw, settings.MAIL_TRUSTED_RELAYS, envelope_from=envelope_from), None
     except reader.NotReady:
         raise
     except (reader.TooMuch, ValueError) as error:
@@ -226,7 +229,7 @@ def said_of(inbound: InboundEmail) -> Outcome:
 
 
 def _apply(inbound: InboundEmail, mail: parsing.Mail) -> None:
-    if is_no_message(inbound, mail):
+    if is_no_message(inbound, mail) or _came_before(inbound, mail):
         return
     verdict, facts = judge(inbound, mail)
     found = whose.find(mail, inbound)
@@ -235,6 +238,28 @@ def _apply(inbound: InboundEmail, mail: parsing.Mail) -> None:
     else:
         inbound.perhaps = found.ticket if found else inbound.perhaps  # what a filter took for spam may be an answer
         _open(inbound, mail, verdict, facts)
+
+
+def _came_before(inbound: InboundEmail, mail: parsing.Mail) -> bool:
+    """Note a second copy that a relay encoded in another way, so that its bytes are others: the same words and files."""
+    if not mail.message_id:
+        return False
+    with connection.cursor() as cursor:  # two copies at once wait for each other
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCK_OF_ID, mail.message_id])
+    before = Message.objects.filter(rfc_id=mail.message_id, requester__email=mail.sender, inbound__isnull=False)
+    for message in before.select_related("ticket", "inbound").order_by("id")[:5]:
+        if _says_the_same(message, mail) and parsing.have_same_headers(bytes(message.inbound.raw), bytes(inbound.raw)):
+            inbound.state, inbound.outcome, inbound.ticket = InboundState.DUPLICATE, "duplicate", message.ticket
+            return True
+    return False
+
+
+def _says_the_same(message: Message, mail: parsing.Mail) -> bool:
+    texts = {" ".join(text.split()) for text in (mail.text, mail.fresh, _opening(mail)[0])}
+    files = sorted(len(file.content) for file in mail.files)
+    return " ".join(message.text.split()) in texts and files == sorted(
+        message.attachments.values_list("size", flat=True)
+    )
 
 
 def is_no_message(inbound: InboundEmail, mail: parsing.Mail) -> bool:
@@ -289,10 +314,15 @@ def _add(inbound: InboundEmail, mail: parsing.Mail, found: whose.Found, facts: F
         subject=mail.subject,
         files=files_of(mail),
         reopen_days=inbound.mailbox.reopen_days,
-        copies=_copies(mail, inbound.mailbox, facts) if found.signed else [],
+        copies=_copies(mail, inbound.mailbox, facts) if _may_add(found, mail) else [],
     )
     began = inbound.ticket.pk != found.ticket.pk and inbound.ticket.messages.count() == 1  # a follow-up
     inbound.outcome = "auto_reply" if mail.automatic else "ticket" if began else "reply"
+
+
+def _may_add(found: whose.Found, mail: parsing.Mail) -> bool:
+    """Whether those who get this mail too may hear what is answered: its sender is known there, and beyond doubt."""
+    return found.signed and not mail.doubt and whose.is_known(mail.sender, found.ticket)
 
 
 def _from_staff(inbound: InboundEmail, mail: parsing.Mail, ticket: Ticket, by: User) -> None:
@@ -415,9 +445,9 @@ def _keep_unread(inbound: InboundEmail, raw: bytes, error: Exception) -> None:
     words = str(error) if own_words else f"{type(error).__name__}: {error}"
     inbound.state, inbound.error, inbound.outcome = InboundState.FAILED, words[:2000], "ticket"
     try:
-        message = parsing.headers_of(raw)
-        (name, sender, _), subject = parsing.sender_of(message), parsing.subject_of(message)
-    except Exception:
+        head = reader.read(parsing.head_of(raw), envelope_from=inbound.return_path, seconds=HEAD_SECONDS)
+        name, sender, subject = head.sender_name, head.sender, head.subject
+    except (reader.TooMuch, reader.NotReady, ValueError):
         name, sender, subject = "", parsing.NOBODY, ""
     inbound.sender, inbound.subject = sender, subject
     shown = clean(raw[:4000].decode("utf-8", "replace"))

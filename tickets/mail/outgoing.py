@@ -143,6 +143,8 @@ def send_again(*, message_id: int, ticket: Ticket) -> OutboundEmail:
     mail.sent_at = mail.bounced_at = None
     mail.error, mail.sent_again = "", mail.sent_again + 1
     mail.save()
+    # Who sends it again takes the address for good; what comes back once more says otherwise.
+    MailAddress.objects.filter(address=mail.to.lower()).update(bounced_at=None, permanent=False)
     outbox.put("tickets.send_mail", mail.pk, key=f"mail:{mail.rfc_id}:{mail.sent_again}")
     return mail
 

@@ -20,6 +20,7 @@ NOBODY = "unknown@invalid"  # the sender of mail that names none
 MOST_PARTS = 5000
 MOST_SIGNED = 5  # signatures within signatures that are unpacked
 MOST_FILES = 199  # beyond these the rest is packed into one archive
+CUT = "\n\n[The rest of this long mail is in its raw message.]"
 MOST_TEXT = 1_000_000  # characters of text that are kept of a mail; all of it is in the raw message
 _REPORTS = {"message/delivery-status", "message/disposition-notification"}
 _SIGNATURES = {"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"}
@@ -82,6 +83,19 @@ def content_hash(raw: bytes) -> str:
     """
     head, _, body = _lines(raw).partition(b"\n\n")
     digest = hashlib.sha256()
+    for line in _written(head):
+        digest.update(line + b"\n")
+    digest.update(b"\n" + body.rstrip(b"\n"))  # a mailbox adds and drops empty lines at the end
+    return digest.hexdigest()
+
+
+def have_same_headers(one: bytes, other: bytes) -> bool:
+    """Whether two mails agree in the headers that their sender wrote, however their bodies were encoded on the way."""
+    return _written(head_of(one)) == _written(head_of(other))
+
+
+def _written(head: bytes) -> list[bytes]:
+    """The headers that make a mail itself, a line each."""
     unfolded = re.sub(rb"\n[ \t]+", b" ", head)
     named = [(line.partition(b":")[0].strip().lower().decode("latin-1"), line) for line in unfolded.split(b"\n")]
     kept = [line for name, line in named if name in _IDENTITY]
@@ -89,10 +103,7 @@ def content_hash(raw: bytes) -> str:
         name for name, _ in named
     }:  # then only its way tells it from another of the same words
         kept += [line for name, line in named if name == "received"][:1]
-    for line in sorted(b" ".join(line.split()) for line in kept):
-        digest.update(line + b"\n")
-    digest.update(b"\n" + body.rstrip(b"\n"))  # a mailbox adds and drops empty lines at the end
-    return digest.hexdigest()
+    return sorted(b" ".join(line.split()) for line in kept)
 
 
 def _lines(raw: bytes) -> bytes:
@@ -174,22 +185,24 @@ def subject_of(message: Message) -> str:
     return one_line(headers.value(message, "Subject"), most=300)
 
 
-def parse(raw: bytes, trusted: Sequence[str] = (), *, no_sender: bool = False, remote: bool = False) -> Mail:
+def parse(raw: bytes, trusted: Sequence[str] = (), *, envelope_from: str | None = None, remote: bool = False) -> Mail:
     """Read a message as far as it can be read.
 
-    `trusted` are the relays whose word about the sender counts; `no_sender`: the envelope named none;
-    `remote`: pictures that are elsewhere stay in the HTML.
+    `trusted` are the relays whose word about the sender counts; `envelope_from` the envelope's sender, where it is known,
+    empty for a report (RFC 5321, 4.5.5); `remote`: pictures that are elsewhere stay in the HTML.
     """
     message = _tree(_readable(raw))
-    if no_sender:
-        message["Return-Path"] = "<>"
+    if envelope_from is not None:
+        del message["Return-Path"]
+        message["Return-Path"] = f"<{envelope_from}>"
     sender_name, sender, named_in = sender_of(message)
     checks = authentication.results(message, trusted)
     wanted = next(iter(headers.addresses(message, "Reply-To")), ("", ""))[1]
     body = _Body(message)
     page = body.html
     inline = {file.content_id for file in body.files if file.content_id and file.content_type.startswith("image/")}
-    text = clean(body.text).strip()[:MOST_TEXT] or _of_files(body.files)
+    text = clean(body.text).strip() or _of_files(body.files)
+    text = text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + CUT
     fresh, quoted = quotes.split_reply(text)
     fresh_page, quoted_page = html.split_quotation(page) if page.strip() else ("", "")
     if quoted_page and (not quoted or body.is_page) and not quotes.answers_in_line(text):
@@ -372,6 +385,7 @@ class _Body:
             return
         if text_kind and not is_file:
             charset = headers.param(part, "charset") or None
+            content = content[: 4 * MOST_TEXT]  # what nobody reads is not made into characters
             section = section or self._section()
             if text_kind == "text/html":
                 section.pages.append(decode(content, charset or charsets.of_page(content)))
@@ -399,6 +413,8 @@ class _Body:
                 )
                 for one in found.attachments
             ]
+        except MemoryError:
+            raise
         except Exception:  # a broken one stays what it is: a file
             return False
         if page:
@@ -461,6 +477,8 @@ def _attached_message(part: Message) -> bytes:
     for inner in headers.inner(part):
         try:
             return inner.as_bytes()
+        except MemoryError:
+            raise
         except Exception:  # what was not well-formed cannot always be written again; the raw message has it
             return b"\n".join(f"{name}: {headers.readable(text)}".encode() for name, text in inner.raw_items())
     return headers.content(part)

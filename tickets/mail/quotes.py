@@ -7,8 +7,9 @@ from mailparser_reply import EmailReplyParser
 
 from supportdesk.text import one_line
 
-WRAPPED = 60  # characters from which on a program wraps quoted lines
+WRAPPED = 64  # characters beyond which a program may wrap quoted lines
 LONGEST = 600  # characters of a line that are looked at: patterns take long over longer ones
+MOST_OF_LETTER = 50_000  # characters in which the library looks for signatures: over more its patterns take long
 MOST_SIGNATURE = 20  # lines of a signature
 MOST_LINES = 4000  # of a mail's end is looked through for quotations; what is longer is no letter
 _LANGUAGES = ["en", "de", "fr", "es", "it", "nl", "pl", "sv", "da", "cs", "ja", "ko", "zh", "david"]
@@ -181,9 +182,10 @@ def _words_of_ones_own(quotation: list[str]) -> bool:
             continue
         if number > marked[-1] and _VERB.search(line):
             continue
-        # A line that a program wrapped hangs on a long quoted one above it; an answer stands apart, or below a short one.
+        # The rest of a line that a program wrapped hangs on the quoted one above it, which had no room for its first
+        # word; an answer stands apart, or below one that had.
         above = quotation[number - 1].strip()
-        if not above or (number < marked[-1] and above.startswith(">") and len(above) < WRAPPED):
+        if not above or (above.startswith(">") and len(above) + 1 + len(line.split()[0]) <= WRAPPED):
             return True
     return False
 
@@ -198,7 +200,7 @@ def _signature(lines: list[str]) -> int:
     if end > 1 and _CLIENT.match(lines[end - 1].strip()):
         return end - 1
     top = "\n".join(lines[:end])
-    if any(len(line) >= LONGEST for line in lines[:end]):
+    if len(top) > MOST_OF_LETTER or any(len(line) >= LONGEST for line in lines[:end]):
         return end
     try:
         known = (EmailReplyParser(languages=_LANGUAGES).parse_reply(text=top) or "").rstrip()

@@ -49,7 +49,7 @@ class Reader:
         raw: bytes,
         trusted: Sequence[str] = (),
         *,
-        no_sender: bool = False,
+        envelope_from: str | None = None,
         remote: bool = False,
         seconds: float = SECONDS,
     ) -> parsing.Mail:
@@ -58,7 +58,7 @@ class Reader:
             child = self._ready()
             deadline = time.monotonic() + seconds
             try:
-                head = {"trusted": list(trusted), "no_sender": no_sender, "remote": remote}
+                head = {"trusted": list(trusted), "envelope_from": envelope_from, "remote": remote}
                 _send(child.stdin, head, [raw], deadline)  # type: ignore[arg-type]
                 answer, parts = _receive(child.stdout, deadline)  # type: ignore[arg-type]
             except TimeoutError:
@@ -111,12 +111,19 @@ def _end() -> None:
         _reader.end()
 
 
-def read(raw: bytes, trusted: Sequence[str] = (), *, no_sender: bool = False, remote: bool = False) -> parsing.Mail:
+def read(
+    raw: bytes,
+    trusted: Sequence[str] = (),
+    *,
+    envelope_from: str | None = None,
+    remote: bool = False,
+    seconds: float = SECONDS,
+) -> parsing.Mail:
     """Parse a message in this process's reader, which is started when it is first needed. Raises as `Reader.read`."""
     global _reader
     if _reader is None or _reader.pid != os.getpid():  # a fork has its own
         _reader = Reader()
-    return _reader.read(raw, trusted, no_sender=no_sender, remote=remote)
+    return _reader.read(raw, trusted, envelope_from=envelope_from, remote=remote, seconds=seconds)
 
 
 def _send(pipe: IO[bytes], head: dict[str, Any], parts: Sequence[bytes], deadline: float | None = None) -> None:
@@ -172,7 +179,7 @@ def main() -> None:
     while True:
         try:
             head, (raw,) = _receive(stdin)
-            mail = asdict(parsing.parse(raw, head["trusted"], no_sender=head["no_sender"], remote=head["remote"]))
+            mail = asdict(parsing.parse(raw, head.pop("trusted"), **head))
             contents = [file.pop("content") for file in mail["files"]]
             _send(stdout, mail, contents)
         except EOFError:

@@ -51,16 +51,24 @@ def find(mail: parsing.Mail, inbound: InboundEmail) -> Found | None:
     return None
 
 
+def is_known(sender: str, ticket: Ticket) -> bool:
+    """Whether an address is the requester's, or of those who get copies."""
+    return sender in {ticket.requester.email, *ticket.cc}
+
+
 def is_forged(mail: parsing.Mail) -> bool:
     """Whether it may well come from another than it names: an answer would go to whoever it pretends to be."""
     return mail.doubt in {parsing.Doubt.DMARC, parsing.Doubt.OTHER, parsing.Doubt.SEVERAL}
 
 
 def _takes_part(sender: str, ticket: Ticket, mailbox: Mailbox) -> bool:
-    """Whether an address is the requester's, gets copies, or wrote on the ticket; of the organisation where that is enough."""
+    """Whether an address is the requester's or gets copies; of the organisation where that is enough.
+
+    To have written on the ticket is not: by a Message-ID that many know anybody gets there once.
+    """
     if sender == parsing.NOBODY:
         return False
-    if sender in {ticket.requester.email, *ticket.cc} or ticket.messages.filter(requester__email=sender).exists():
+    if is_known(sender, ticket):
         return True
     organization = ticket.requester.organization
     domain = sender.rpartition("@")[2]

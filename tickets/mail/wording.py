@@ -114,11 +114,16 @@ def _as_text(name: str, said: str) -> str:
     return _ADDRESS.sub("", said).translate(_NO_MARKUP).strip() or "…"
 
 
+def names_for(kind: str) -> dict[str, str]:
+    """What the text of a template may name; no person writes that a message has arrived."""
+    nobody = {"agent", "text"} if kind == LetterKind.RECEIVED else set()
+    return {name: example for name, example in NAMES.items() if name not in nobody}
+
+
 def check(kind: str, subject: str, text: str) -> None:
     """Raise `Invalid` for words that could not be sent."""
     wrong: dict[str, list[str]] = {}
-    nobody = {"agent", "text"} if kind == LetterKind.RECEIVED else set()  # no person writes that one
-    in_text = [name for name in NAMES if name not in nobody]
+    in_text = list(names_for(kind))
     wrong |= unknown_names({"subject": subject}, [name for name in in_text if name != "text"])
     wrong |= unknown_names({"text": text}, in_text)
     if not text.strip():
@@ -144,7 +149,7 @@ def unknown_names(texts: Mapping[str, str], names: Sequence[str]) -> dict[str, l
     return wrong
 
 
-_LINK = re.compile(r"!?\[([^\[\]\n]{0,300})\]\(([^()\s]{1,2000})\)")
+_LINK = re.compile(r"(?<!\\)!?\[([^\[\]\n]{0,300})\]\(([^()\s]{1,2000})\)")
 _ESCAPED = re.compile(r"\\([\\`*_{}\[\]<>#|~!()])")
 
 

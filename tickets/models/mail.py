@@ -200,6 +200,11 @@ class InboundEmail(models.Model):
     def __str__(self) -> str:
         return f"mail {self.pk} to {self.mailbox_id}"
 
+    @property
+    def return_path(self) -> str | None:
+        """The sender of its envelope, empty for a report; None where its way tells none."""
+        return self.envelope_from if self.envelope_from or self.via in {Via.SMTP, Via.LMTP} else None
+
 
 class OutboundEmail(models.Model):
     """A mail to send: the payload of an outbox row. Its Message-ID is fixed before the first attempt."""

@@ -25,7 +25,6 @@ from tickets.models import (
     Message,
     OutboundEmail,
     Ticket,
-    Via,
 )
 from tickets.policies import check_can_make_rules
 from tickets.queries.detail import readable
@@ -159,11 +158,10 @@ def try_rule(rule: MailRule, user: User) -> Trial:
             return Trial(looked, True, picked)
         mail = shortened.select_related("ticket", "mailbox").annotate(beginning=beginning).get(pk=pk)
         looked += 1
-        no_sender = mail.via in {Via.SMTP, Via.LMTP} and not mail.envelope_from
         try:
             raw = bytes(mail.raw if "attachment" in fields else mail.beginning)
             raw = parsing.head_of(raw) if enough == HEADS else raw
-            read = reader.read(raw, settings.MAIL_TRUSTED_RELAYS, no_sender=no_sender)
+            read = reader.read(raw, settings.MAIL_TRUSTED_RELAYS, envelope_from=mail.return_path)
         except (reader.TooMuch, ValueError):
             continue
         if sorting.judge(read, mail.mailbox, [rule]).rules:

@@ -205,7 +205,7 @@ def template(request: DeskRequest, kind: str) -> HttpResponse:
     typed = {name: form[name].value() or "" for name in ("subject", "text")}
     context = {
         "form": form, "kind": LetterKind(kind).label, "own": own, "language": dict(wording.LANGUAGES)[language], "box": box,
-        "names": wording.NAMES, "preview": found.template_preview(kind, box, **typed),
+        "names": wording.names_for(kind), "preview": found.template_preview(kind, box, **typed),
         "may_edit": can_make_rules(request.user),
     }  # fmt: skip
     return render(request, "tickets/mail/template.html", context, status=422 if form.errors else 200)

@@ -52,7 +52,7 @@ class Board:
 def home(user: User) -> Home:
     """The reader's home."""
     now = timezone.now()
-    since = max(user.home_left_at or now - timedelta(days=1), now - LONGEST)
+    since = max(user.home_left_at or max(user.created_at, now - timedelta(days=1)), now - LONGEST)
     level = user.standing.level or 3
     seen = Ticket.objects.visible_to(user)
     due = F("due_at").asc(nulls_last=True)

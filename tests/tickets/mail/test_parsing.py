@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import unicodedata
 from email.message import EmailMessage
 
@@ -288,6 +289,78 @@ def test_the_quotation_of_every_program_is_folded_not_deleted(program):
     assert (mail.fresh, "Old words." in mail.quoted) == ("New words.", True)
 
 
+def test_what_a_gateway_writes_below_the_quotation_is_folded_with_it():
+    source = '<div>New words.</div><div class="gmail_quote"><div>On Monday, X wrote:</div><blockquote>Old.</blockquote></div><p>--<br>This mail is confidential.</p>'
+    shown, quoted = html.split_quotation(source)
+    assert ("confidential" in shown, "confidential" in quoted) == (False, True)
+
+
+@pytest.mark.parametrize("cut", range(5))
+def test_base64_is_read_as_far_as_it_goes(cut):
+    content = bytes(range(256)) * 20
+    encoded = base64.encodebytes(content).decode()
+    encoded = encoded[: len(encoded) - 40 - cut]
+    raw = (
+        f"From: a@b.example\nContent-Type: application/pdf; name=a.pdf\nContent-Transfer-Encoding: base64\n\n{encoded}"
+    )
+    (file,) = parsing.parse(raw.encode()).files
+    assert content.startswith(file.content)
+    assert len(content) - len(file.content) < 60
+
+
+def test_base64_of_several_pieces_that_were_padded_each_is_read_whole():
+    raw = "From: a@b.example\nContent-Transfer-Encoding: base64\n\n" + "".join(
+        base64.b64encode(word).decode() + "\n" for word in (b"One ", b"two ", b"three.")
+    )
+    assert parsing.parse(raw.encode()).text == "One two three."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "word word word word wor\n" * 1_000_000,
+        "word " * 5_000_000,
+        "hi\n" + ("On " * 190 + "\n") * 3000 + " wrote: x\n",
+    ],
+    ids=["lines", "one line", "wrote"],
+)
+def test_a_mail_of_much_text_is_read_and_says_where_the_rest_is(text):
+    mail = reader.read(b"From: a@b.example\nSubject: Re: x\n\n" + text.encode())
+    assert mail.text.startswith(text[:50].strip())
+    assert mail.text.endswith("in its raw message.]") == (len(text) > parsing.MOST_TEXT)
+
+
+def test_a_large_file_comes_whole():
+    content = os.urandom(1000) * 30_000
+    part = base64.encodebytes(content).decode()
+    raw = f"From: a@b.example\nContent-Type: application/zip; name=big.zip\nContent-Transfer-Encoding: base64\n\n{part}"
+    assert reader.read(raw.encode()).files[0].content == content
+
+
+def test_a_tag_of_ever_more_attributes_is_ended():
+    page = "<p " + " ".join(f"a{n}=b" for n in range(200_000)) + ">Words</p>"
+    mail = reader.read(f"From: a@b.example\nContent-Type: text/html\n\n{page}".encode())  # it took longer than 30 s
+    assert len(mail.text) <= parsing.MOST_TEXT + len(parsing.CUT)
+
+
+def test_links_without_a_place_of_their_own_lead_nowhere():
+    safe = html.sanitise(
+        '<a href="/accounts/logout/">Out</a> <a href="?x">x</a> <a href="https://a.example/">y</a>', set()
+    )
+    assert safe.count("href") == 1
+
+
+def test_japanese_of_seven_bits_in_a_header_is_read():
+    raw = b"From: a@b.example\nSubject: " + "日本語テスト".encode("iso2022_jp") + b"\n\nx"
+    assert parsing.parse(raw).subject == "日本語テスト"
+
+
+def test_the_envelope_names_the_sender_where_no_header_does():
+    read = parsing.parse(b"Subject: x\n\ny", envelope_from="ann@shop.example")
+    assert (read.sender, read.doubt) == ("ann@shop.example", "not_from")
+    assert parsing.parse(b"From: a@b.example\n\ny", envelope_from="ann@shop.example").sender == "a@b.example"
+
+
 def test_answers_between_quoted_blocks_are_kept_whole():
     source = '<div>See below.</div><blockquote type="cite">First question?</blockquote><div>First answer.</div><blockquote type="cite">Second?</blockquote><div>Second answer.</div>'
     assert html.split_quotation(source) == (source, "")
@@ -299,12 +372,14 @@ def test_answers_between_quoted_blocks_are_kept_whole():
         "On Mon, X <x@y.example> wrote:\n> First?\n\nYes.\n\n> Second?\n\nNo.",
         "> First?\n\nYes, it is.\n\n> Second?\n\nNo.\n\n-- \nme",
         "Hello,\n\n> Which browser?\n\nFirefox.",
+        "Hi,\n\n> Which browser do you use?\nFirefox 130 on Linux, and it fails with error 17",
+        "The log says\n> error 5\nWhat now? It is urgent!",
     ],
 )
 def test_answers_between_quoted_lines_are_kept(text):
     reply, _ = quotes.split_reply(text)
     assert reply.startswith(text[:10])
-    assert any(word in reply for word in ("No.", "Firefox."))
+    assert any(word in reply for word in ("No.", "Firefox", "What now?"))
 
 
 @pytest.mark.skipif(not SAMPLES.exists(), reason="the sample messages are not beside the project")

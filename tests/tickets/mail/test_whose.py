@@ -1,5 +1,7 @@
 """Whose ticket a mail belongs to, and what it may do there."""
 
+import quopri
+
 import pytest
 from django.core import mail as django_mail
 
@@ -55,6 +57,41 @@ def test_the_organisation_counts_where_the_mailbox_says_so(db):
     assert take_in(mail("x", Message_ID="<2@x>", **tagged)).ticket != made.number
     Mailbox.objects.update(trusts_organization=True)
     assert take_in(mail("y", Message_ID="<3@x>", **tagged)).ticket == made.number
+
+
+def test_a_stranger_who_knows_a_message_id_is_no_participant(db):
+    made = opened()
+    joined = {"From": "eve@evil.example", "References": "<a1@shop.example>"}
+    assert take_in(mail("Me too.", Message_ID="<2@x>", **joined)).ticket == made.number
+    tagged = {"From": "eve@evil.example", "Subject": f"Help [#{made.number}]"}
+    assert take_in(mail("And me.", Message_ID="<3@x>", **tagged)).ticket != made.number
+
+
+@pytest.mark.parametrize(("sender", "dmarc", "cc"), [
+    ("sofia@shop.example", "pass", ["spy@evil.example"]), ("sofia@shop.example", "fail", []), ("eve@evil.example", "pass", []),
+])  # fmt: skip
+def test_only_who_is_known_and_undoubted_adds_who_gets_copies(db, settings, sender, dmarc, cc):
+    settings.MAIL_TRUSTED_RELAYS = ["mx.example.com"]
+    made = opened()
+    address = addresses.reply_address("support@example.com", made, made.requester.email)
+    checks = f"mx.example.com; dmarc={dmarc} header.from={sender.partition('@')[2]}"
+    take_in(
+        mail("x", From=sender, To=address, Cc="spy@evil.example", Message_ID="<2@x>", Authentication_Results=checks)
+    )
+    made.refresh_from_db()
+    assert (made.messages.count(), made.cc) == (2, cc)
+
+
+def test_a_copy_that_a_relay_encoded_in_another_way_is_one_mail(db):
+    text, head = (
+        "Grüße, es hängt.\n",
+        "From: sofia@shop.example\nTo: support@example.com\nSubject: Help\nMessage-ID: <r1@x>\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: ",
+    )
+    first = take_in((head + "8bit\n\n" + text).encode())
+    again = take_in((head + "quoted-printable\n\n").encode() + quopri.encodestring(text.encode()), "tech")
+    assert (again.outcome, again.ticket, Ticket.objects.count()) == ("duplicate", first.ticket, 1)
+    other = take_in((head + "8bit\n\nOther words.\n").encode())
+    assert other.outcome != "duplicate"
 
 
 def test_who_else_it_went_to_gets_copies_and_may_answer(db):
@@ -242,7 +279,11 @@ def test_what_cannot_be_read_is_retried_and_joins_its_ticket(db, monkeypatch):
     from supportdesk.errors import Conflict
     from tickets.mail import reader
 
+    real = reader.read
+
     def broken(raw, trusted=(), **more):
+        if b"whole text" not in raw:
+            return real(raw, trusted, **more)
         raise reader.TooMuch("It took longer than 30 s to read.")
 
     lead = manager(1)
