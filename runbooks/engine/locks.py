@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 
 from django.db import connection, transaction
 from django.db.models import Q
@@ -123,21 +124,30 @@ def in_use(execution: Execution) -> bool:
 
 
 def wake(of: Q) -> int:
-    """Queue the runs that wait for a lock; whoever finds it taken still waits again, in its old place."""
+    """Queue the runs that wait for a lock; whoever finds it taken still waits again, in its old place.
+
+    Who holds the row of one may wait for the keys of this transaction, so that one has its turn after the commit.
+    """
     waiting = Execution.objects.filter(of, state=RunState.WAITING_LOCK).distinct().values_list("pk", flat=True)
     count = 0
     for pk in sorted(waiting):
-        with transaction.atomic():
-            row = (
-                Execution.objects.select_for_update(skip_locked=True).filter(pk=pk, state=RunState.WAITING_LOCK).first()
-            )
-            if row is None:
-                continue
-            Execution.objects.filter(pk=pk).update(state=RunState.QUEUED, queued_at=Now())
-            ring_on_commit("runbooks.run", pk, queue=row.queue)
-            events.publish(f"run.{pk}", "state")
+        if _queue_again(pk, skip_locked=True):
             count += 1
+        else:
+            transaction.on_commit(partial(_queue_again, pk))
     return count
+
+
+@transaction.atomic
+def _queue_again(pk: int, *, skip_locked: bool = False) -> bool:
+    rows = Execution.objects.select_for_update(skip_locked=skip_locked)
+    row = rows.filter(pk=pk, state=RunState.WAITING_LOCK).first()
+    if row is None:
+        return False
+    Execution.objects.filter(pk=pk).update(state=RunState.QUEUED, queued_at=Now())
+    ring_on_commit("runbooks.run", pk, queue=row.queue)
+    events.publish(f"run.{pk}", "state")
+    return True
 
 
 def _serialise_waits() -> None:

@@ -1,7 +1,7 @@
 // The composer keeps what is typed on the server, and in this browser until the server has it; files go up at once.
 import { startFormat } from "./format.js";
 import { startOptions } from "./options.js";
-import { toast } from "./toasts.js";
+import { sentJustNow, toast } from "./toasts.js";
 
 const KEEP_AFTER = 700;
 
@@ -153,6 +153,10 @@ export function startComposer() {
     clear();
     form.querySelector("#unseen")?.replaceChildren();
     form.querySelector(`[name=kind][value=${kind}]`).checked = true;
+    setTimeout(() => {
+      const waits = document.querySelector("#pending li:last-child [data-countdown]");
+      if (waits) sentJustNow(waits.parentElement.querySelector("form").getAttribute("action"), Date.parse(waits.dataset.countdown));
+    });
     // What waits to be sent is taken back by one key: the focus leaves the text for it.
     if (document.activeElement === text) setTimeout(() => document.querySelector("#pending li:last-child .message")?.focus());
   });

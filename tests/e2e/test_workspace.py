@@ -101,6 +101,11 @@ def test_a_reply_is_taken_back_and_sent_later_without_a_second_one(desk, sign_in
     page.keyboard.press("u")
     expect(message(page)).to_have_value("Too early.")
     expect(page.locator("#timeline .entry.reply")).to_have_count(0)
+    message(page).press("Control+Enter")
+    expect(page.locator("#pending")).to_contain_text("Too early.")
+    page.goto("/home/")
+    page.keyboard.press("u")  # the page that one went on to has it too
+    expect(message(page)).to_have_value("Too early.")
     message(page).fill("Now it is right.")
     page.keyboard.press("Control+Enter")
     expect(page.locator("#timeline .entry.reply")).to_contain_text("Now it is right.")

@@ -202,6 +202,41 @@ def test_an_open_stream_tells_nothing_more_of_a_ticket_that_was_hidden():
     assert json.loads(asyncio.run(listen()).removeprefix(b"data: "))["topic"] == f"ticket.{other.number}"
 
 
+def test_streams_that_all_open_at_once_take_turns_and_stay_open(monkeypatch, settings):
+    from supportdesk import asgi
+
+    opening, most, stay = 0, 0, asyncio.Event()
+
+    async def stream(scope, receive, send):
+        nonlocal opening, most
+        opening += 1
+        most = max(most, opening)
+        await asyncio.sleep(0.01)
+        if scope["path"] == "/events/gone":
+            opening -= 1
+            raise ConnectionError
+        await send({"type": "http.response.start"})
+        opening -= 1
+        await send({"type": "http.response.body"})
+        await stay.wait()
+
+    async def nothing(message):
+        return None
+
+    async def storm():
+        monkeypatch.setattr(asgi, "_events", stream)
+        monkeypatch.setattr(asgi, "_opening", asyncio.Semaphore(4))
+        paths = ["/events/", "/events/gone"] * 20
+        tasks = [asyncio.create_task(asgi.application({"type": "http", "path": path}, None, nothing)) for path in paths]
+        done, open_ones = await asyncio.wait(tasks, timeout=2)
+        stay.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return len(done), len(open_ones)
+
+    assert asyncio.run(storm()) == (20, 20)
+    assert most <= 4
+
+
 def _connections():
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from runbooks import actions
@@ -34,6 +35,22 @@ def test_a_lock_holds_across_runbooks(target, policy, state):
         assert two.state == RunState.QUEUED
         assert finish(two).state == RunState.SUCCEEDED
     assert not RunLock.objects.exists()
+
+
+def test_who_was_held_by_another_when_the_lock_became_free_is_queued_after_all(target):
+    locked("first")
+    locked("second")
+    by = agent(1)
+    one, two = start("first", by), start("second", by)
+    thread = in_thread(lambda: actions.perform(execution_id=one.pk))
+    wait_for(lambda: RunLock.objects.filter(execution=one, held_since__isnull=False).exists())
+    assert finish(two).state == RunState.WAITING_LOCK
+    with transaction.atomic():
+        Execution.objects.select_for_update().get(pk=two.pk)
+        wait_for(lambda: not RunLock.objects.filter(execution=one).exists())
+    thread.join(timeout=20)
+    two.refresh_from_db()
+    assert two.state == RunState.QUEUED
 
 
 def test_shared_locks_are_held_together_and_an_exclusive_one_waits_for_both(target):
