@@ -76,24 +76,19 @@ def test_a_python_that_is_too_old_or_missing_is_one_line(tmp_path):
     assert "Python 3.11 or newer is needed" in result.stderr
 
 
-def test_start_die_start_again_and_stop(tmp_path):
+def test_it_goes_on_after_the_supervisor_was_killed_and_ends_when_a_part_of_it_dies(tmp_path):
     desk = Desk(tmp_path / "desk data").start().await_ready()
     number = desk.mail(b"From: a@b.example\nSubject: Kept\nMessage-ID: <kept@b>\n\nText")["ticket"]
     code, lines = refused({"DESK_DATA": str(desk.data)}, "--port", "8766")
     assert code == 2
     assert "already running" in lines[0]
-    assert (desk.data / "embedded.env").exists()
 
-    (beat,) = [
-        pid
-        for pid in desk.processes()
-        if b"celery\0--app\0supportdesk\0--quiet\0beat" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
-    os.kill(beat, signal.SIGKILL)
-    assert desk.process
-    assert desk.process.wait(timeout=60) == 1
-    assert "beat ended with signal 9" in desk.log.read_text()
+    desk.stop(signal.SIGKILL)
+    deadline = time.monotonic() + 40
+    while desk.processes() and time.monotonic() < deadline:
+        time.sleep(0.2)
     assert desk.processes() == []
+    assert (desk.data / "embedded.env").exists()
 
     begun = time.monotonic()
     desk.start()
@@ -106,19 +101,25 @@ def test_start_die_start_again_and_stop(tmp_path):
     desk.await_ready()
     assert desk.sql("SELECT subject FROM tickets_ticket WHERE number = %s", number) == [("Kept",)]
     assert desk.sql("SELECT count(*) FROM staff_user WHERE email = 'tier1@example.com'") == [(1,)]
+
+    (beat,) = [
+        pid
+        for pid in desk.processes()
+        if b"celery\0--app\0supportdesk\0--quiet\0beat" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    os.kill(beat, signal.SIGKILL)
+    assert desk.process
+    assert desk.process.wait(timeout=60) == 1
+    assert "beat ended with signal 9" in desk.log.read_text()
+    assert desk.processes() == []
+
+
+def test_it_begins_empty_without_the_demo_and_leaves_nothing_when_it_stops(tmp_path):
+    desk = Desk(tmp_path / "empty", arguments=("--no-demo",)).start().await_ready()
+    # Nobody but the user in whose name rules act, who cannot sign in.
+    assert desk.sql("SELECT count(*) FROM staff_user WHERE email <> 'automation@invalid'") == [(0,)]
+    link = desk.manage("add_administrator", "you@example.com").splitlines()[-1]
+    assert link.startswith(f"{desk.url}/accounts/")  # at the address at which it is served
     assert desk.stop(signal.SIGINT) == 0
     assert desk.processes() == []
     assert not (desk.data / "embedded.env").exists()
-
-
-def test_a_supervisor_that_is_killed_takes_everything_with_it(tmp_path):
-    desk = Desk(tmp_path / "killed", arguments=("--no-demo",)).start().await_ready()
-    # Nobody but the user in whose name rules act, who cannot sign in.
-    assert desk.sql("SELECT count(*) FROM staff_user WHERE email <> 'automation@invalid'") == [(0,)]
-    desk.stop(signal.SIGKILL)
-    deadline = time.monotonic() + 40
-    while desk.processes() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert desk.processes() == []
-    desk.start().await_ready()
-    assert desk.stop() == 0

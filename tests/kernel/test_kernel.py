@@ -3,6 +3,7 @@ import json
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -233,7 +234,8 @@ def test_streams_that_all_open_at_once_take_turns_and_stay_open(monkeypatch, set
         await asyncio.gather(*tasks, return_exceptions=True)
         return len(done), len(open_ones)
 
-    assert asyncio.run(storm()) == (20, 20)
+    with ThreadPoolExecutor(1) as other:  # a test of a browser may have a loop in this thread
+        assert other.submit(lambda: asyncio.run(storm())).result() == (20, 20)
     assert most <= 4
 
 

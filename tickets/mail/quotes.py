@@ -25,6 +25,7 @@ _VERB = re.compile(
 _DATED = re.compile(
     r"^[\s>*]*(on|am|le|el|il|op|den|dnia|em|dne|w dniu|\d{4}[-/年.]|\w{2,4}[.,]? \d{1,2}\.? )", re.IGNORECASE
 )
+_TIME = re.compile(r"\d{1,2}\s?(?:[:.h時点]|시)\s?\d\d|\d\s?[ap]\.?m\b", re.IGNORECASE)
 _DASHES = re.compile(r"^\s*(--|—|__)\s*$")
 _RULE = re.compile(r"^[\s>]*[-_=*]{5,}\s*$")
 _SEPARATOR = re.compile(
@@ -138,7 +139,10 @@ def _attribution_above(lines: list[str], number: int) -> int:
 
 
 def _attributed(lines: list[str], number: int) -> bool:
-    """`On <date>, <somebody> wrote:`, over up to three lines, though nothing below is marked as quoted."""
+    """`On <date> at <time>, <somebody> wrote:`, over up to three lines, though nothing below is marked as quoted.
+
+    A date alone is of a tale: "On 3 May your colleague wrote: …".
+    """
     for last in range(number, min(number + 3, len(lines))):
         if not lines[last].strip():
             return False
@@ -147,7 +151,7 @@ def _attributed(lines: list[str], number: int) -> bool:
             len(said) < 300
             and _VERB.search(said)
             and re.search(r"\d", said)
-            and (_ADDRESS.search(said) or _DATED.match(said))
+            and (_ADDRESS.search(said) or (_DATED.match(said) and _TIME.search(said)))
         ):
             return True
     return False
