@@ -236,7 +236,9 @@ def _mailfuzz(options: argparse.Namespace, started: Started) -> int:
 
 def _reports(options: argparse.Namespace, started: Started) -> int:
     from bench import reports
+    from supportdesk import guide
 
+    guide.load()
     if options.tickets:
         _load(options.tickets)
     reports.measure(rounds=options.rounds)
