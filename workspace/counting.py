@@ -97,7 +97,7 @@ def patiently(key: str, scope: Scope) -> Table:
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", "") != _CANCELED:
             raise
-        raise Invalid("It takes more than a minute to count. Ask for a shorter period, or for fewer tickets.") from None
+        raise Invalid("It takes more than a minute to count.") from None
     return table
 
 
