@@ -170,11 +170,11 @@ def _begin(inbound_id: int) -> tuple[bytes, str | None, int] | None:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE tickets_inboundemail SET attempts = attempts + 1 WHERE id = %s AND state = %s"
-            " RETURNING raw, CASE WHEN via IN ('smtp', 'lmtp') OR envelope_from <> '' THEN envelope_from END, attempts",
+            " RETURNING raw, via, envelope_from, attempts",
             [inbound_id, InboundState.STORED],
         )
         row = cursor.fetchone()
-    return (bytes(row[0]), row[1], row[2]) if row else None
+    return (bytes(row[0]), InboundEmail(via=row[1], envelope_from=row[2]).return_path, row[3]) if row else None
 
 
 @dataclass(frozen=True)
