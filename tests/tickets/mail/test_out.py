@@ -16,7 +16,7 @@ from supportdesk.embedded.servers import free_port
 from supportdesk.errors import Conflict, Invalid, NotFound
 from supportdesk.models import OutboxItem
 from tests.factories import agent
-from tests.tickets.mail.test_parsing import DSN
+from tests.tickets.mail.test_noise import DSN
 from tests.tickets.mail.test_thread import mail, reply_of, take_in
 from tests.tickets.mail.test_whose import opened
 from tickets import actions
