@@ -550,6 +550,7 @@ LOGGING: dict[str, Any] = {
     "loggers": {
         "django_structlog": {"level": "INFO" if PRODUCTION else "WARNING"},
         "httpx": {"level": "WARNING"},
+        "flufl.bounce": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},

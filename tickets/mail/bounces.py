@@ -10,8 +10,14 @@ from tickets.models import InboundEmail, Letter, MailAddress, OutboundEmail, Tic
 
 
 def note(inbound: InboundEmail, bounce: Bounce) -> bool:
-    """Tie a bounce to the mail that came back. False when it names none of ours: then a person reads it."""
+    """Tie a bounce to the mail that came back. False when it names none of ours: then a person reads it.
+
+    Anybody can name an address: such a one is only said to belong, perhaps, to the newest ticket of theirs.
+    """
     inbound.ticket = came_back(bounce)
+    if inbound.ticket is None:
+        theirs = Ticket.objects.filter(requester__email__in=bounce.recipients)
+        inbound.perhaps = theirs.order_by("-pk").first()
     return inbound.ticket is not None
 
 

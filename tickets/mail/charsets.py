@@ -18,6 +18,7 @@ _ALIASES = {
     "unicode-1-1-utf-8": "utf-8", "unicode-1-1-utf-7": "utf-7", "x-unknown": "", "unknown-8bit": "", "unknown": "", "default": "", "windows-1252": "cp1252", "cp-1252": "cp1252", "x-cp1252": "cp1252",
     "binary": "", "8bit": "",
 }  # fmt: skip
+_NO_MORE_THAN_ASCII = {"us-ascii", "ascii", "ansi_x3.4-1968"}
 FEW = 20  # bytes beyond ASCII below which a guess is worth nothing
 # Codecs of Python that are not charsets: they change bytes to bytes, ask the network's names, or run on for ever.
 _NO_CHARSETS = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
@@ -55,9 +56,38 @@ def _is_japanese(raw: bytes) -> bool:
     return len(beyond) >= 3 and sum("\u3041" <= c <= "\u30ff" for c in beyond) * 3 >= len(beyond)
 
 
+def _cyrillic(raw: bytes) -> str:
+    """The codec of a few Cyrillic words without a charset; empty where they are other.
+
+    Their words have no Latin letters in them, as those of Western Europe have, and most letters are small ones, which
+    are the capitals of the other codec.
+    """
+    words = re.findall(rb"[A-Za-z\x80-\xff]+", raw[:20_000])
+    whole = [word for word in words if min(word) > 0x7F and len(word) > 2]
+    if not whole or any(max(word) > 0x7F for word in words if min(word) < 0x80):
+        return ""
+    small = {
+        codec: sum("\u0430" <= c <= "\u044f" for c in b"".join(whole).decode(codec, "replace"))
+        for codec in ("cp1251", "koi8_r")
+    }
+    codec = max(small, key=lambda one: small[one])
+    return codec if small[codec] * 2 > sum(map(len, whole)) else ""
+
+
+def _mixed(error: UnicodeError) -> tuple[str, int]:
+    """A letter of Western Europe among UTF-8, which a program put into it as it was; else the sign of damage."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    found = re.compile(rb"(?<=[A-Za-z ])[\xc0-\xff]{1,3}(?=[A-Za-z .,;!?\r\n])").match(error.object, error.start)
+    return (found[0].decode("latin-1"), found.end()) if found else ("\ufffd", error.end)
+
+
+codecs.register_error("mixed", _mixed)
+
+
 def decode(raw: bytes, charset: str | None) -> str:
     """Bytes to text by the named charset, by UTF-8, by a guess; never an error."""
-    named = codec_of(charset)
+    named = "" if (charset or "").lower() in _NO_MORE_THAN_ASCII and not raw.isascii() else codec_of(charset)
     # What calls itself Latin-1 or ASCII and is valid UTF-8 beyond ASCII is UTF-8: by chance that hardly happens.
     order = ["utf-8", named] if named == "cp1252" else [named, "utf-8"]
     for name in filter(None, order):
@@ -69,12 +99,12 @@ def decode(raw: bytes, charset: str | None) -> str:
             # A few damaged bytes do not make it another charset, where others show that it is this one.
             damaged = text.count("\ufffd")
             sound = sum(c > "\x7f" for c in text) - damaged
-            if damaged <= max(1, len(text) // 20) and (sound or name == named):
-                return text
+            if damaged <= max(1, len(text) // 20, sound) and (sound or name == named):
+                return raw.decode(name, "mixed") if name == "utf-8" else text
     if not named and _is_japanese(raw):
         return raw.decode("cp932")
     if sum(byte > 127 for byte in raw[:2000]) < FEW:
-        return raw.decode("cp1252", "replace")  # of so few nobody can tell
+        return raw.decode(_cyrillic(raw) or "cp1252", "replace")  # of so few nobody can tell more
     guess = from_bytes(raw[:200_000]).best()
     with contextlib.suppress(LookupError, UnicodeError, ValueError):
         return raw.decode(guess.encoding if guess else "latin-1", "replace")

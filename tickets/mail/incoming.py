@@ -28,7 +28,7 @@ from tickets.actions import _values as values
 from tickets.actions import recipes
 from tickets.actions._messages import NewFile
 from tickets.actions.life import find_requester
-from tickets.mail import addresses, bounces, outgoing, parsing, quotes, reader, sorting, whose
+from tickets.mail import addresses, bounces, outgoing, parsing, quotes, reader, sorting, source, whose
 from tickets.models import (
     Channel,
     InboundEmail,
@@ -84,7 +84,7 @@ def store(raw: bytes, *, mailbox: Mailbox, envelope: Envelope | None = None) -> 
         raise Invalid("The message is empty: a whole mail is needed, headers and body.")
     envelope = envelope or Envelope()
     facts = {
-        "mailbox": mailbox, "content_hash": parsing.content_hash(raw), "via": envelope.via, "remote": one_line(envelope.remote, most=300),
+        "mailbox": mailbox, "content_hash": source.content_hash(raw), "via": envelope.via, "remote": one_line(envelope.remote, most=300),
         "envelope_from": one_line(envelope.sender, most=320), "envelope_to": [one_line(one, most=320) for one in envelope.recipients][:100],
     }  # fmt: skip
     try:
@@ -103,7 +103,7 @@ def store(raw: bytes, *, mailbox: Mailbox, envelope: Envelope | None = None) -> 
 
 def has_copy(raw: bytes, *, remote: str) -> bool:
     """Whether this very copy of a mail, by where it came from, is stored already."""
-    same = InboundEmail.objects.filter(content_hash=parsing.content_hash(raw))
+    same = InboundEmail.objects.filter(content_hash=source.content_hash(raw))
     first, copies = same.exclude(state=InboundState.DUPLICATE), same.filter(state=InboundState.DUPLICATE)
     return first.exists() and (first.filter(remote=remote).exists() or copies.filter(remote=remote).exists())
 
@@ -248,7 +248,7 @@ def _came_before(inbound: InboundEmail, mail: parsing.Mail) -> bool:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCK_OF_ID, mail.message_id])
     before = Message.objects.filter(rfc_id=mail.message_id, requester__email=mail.sender, inbound__isnull=False)
     for message in before.select_related("ticket", "inbound").order_by("id")[:5]:
-        if _says_the_same(message, mail) and parsing.have_same_headers(bytes(message.inbound.raw), bytes(inbound.raw)):
+        if _says_the_same(message, mail) and source.have_same_headers(bytes(message.inbound.raw), bytes(inbound.raw)):
             inbound.state, inbound.outcome, inbound.ticket = InboundState.DUPLICATE, "duplicate", message.ticket
             return True
     return False
@@ -445,7 +445,7 @@ def _keep_unread(inbound: InboundEmail, raw: bytes, error: Exception) -> None:
     words = str(error) if own_words else f"{type(error).__name__}: {error}"
     inbound.state, inbound.error, inbound.outcome = InboundState.FAILED, words[:2000], "ticket"
     try:
-        head = reader.read(parsing.head_of(raw), envelope_from=inbound.return_path, seconds=HEAD_SECONDS)
+        head = reader.read(source.head_of(raw), envelope_from=inbound.return_path, seconds=HEAD_SECONDS)
         name, sender, subject = head.sender_name, head.sender, head.subject
     except (reader.TooMuch, reader.NotReady, ValueError):
         name, sender, subject = "", parsing.NOBODY, ""

@@ -1,13 +1,16 @@
 """Mail that no person wrote: automatic answers, lists, loops, bounces."""
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass, field
+from email import message_from_bytes
 from email.message import Message
 
 from tickets.mail import headers
 
 _DAEMON = re.compile(
-    r"^(mailer-daemon|postmaster|mail-daemon|mailerdaemon|double-bounce|bounces?)([+-][^@]*)?@", re.IGNORECASE
+    r"^(mailer-daemon|postmaster|mail-daemon|mailerdaemon|mdaemon|mail[._-]?delivery[._-]?(sub)?system|double-bounce|bounces?|ndr)([+-][^@]*)?@",
+    re.IGNORECASE,
 )
 NO_REPLY = re.compile(
     r"^(no-?reply|do-?not-?reply|donotreply|notifications?|mailer|automated)([+-][^@]*)?@", re.IGNORECASE
@@ -24,13 +27,15 @@ _AWAY_SUBJECT = re.compile(
     r"^\s*\W*(out of (the )?office( (auto(matic)?[ -]?)?(reply|response|message))?|automatic reply|auto(matic)?[ -]?(reply|response|antwort|svar)|autoreply"
     r"|automatische (antwort|antwoord)|abwesenheits(notiz|nachricht|meldung|assistent)?|réponse automatique( d.absence)?|absence du bureau|message d.absence"
     r"|respuesta automática|fuera de (la )?oficina|risposta automatica|fuori sede|afwezig(heidsbericht)?|frånvaro|autosvar|automatiskt svar|automatisk svar|fravær"
-    r"|automatická odpověď|autoodpowiedź|automatyczna odpowiedź|odpowiedź automatyczna|resposta automática|автоответ|自動応答|不在)\s*([:：]|$)",
+    r"|automatická odpověď|autoodpowiedź|automatyczna odpowiedź|odpowiedź automatyczna|resposta automática|автоответ|自動応答|不在)\s*([\]:：]|$)"
+    r"|^(auto: )?[^:]{1,80} is out of the office\.?\s*(\(return[^)]*\))?\s*$",  # Notes
     re.IGNORECASE,
 )
 _STATUS = re.compile(r"\b([45])\.(\d{1,3})\.(\d{1,3})\b")
 _SMTP_STATUS = re.compile(r"(#|\b[45]\d\d[ -])\s?[45]\.\d{1,3}\.\d{1,3}\b")
-_SMTP_CODE = re.compile(r"\b([45]\d\d)[ -]")
+_SMTP_CODE = re.compile(r"(?<!-)\b([45]\d\d)[ -](?!\d+-)")  # and no telephone number
 _MAIL_ADDRESS = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9.-]{1,253}\.[A-Za-z]{2,63}")
+MOST_OF_REPORT = 100_000  # bytes or characters: what a server says stands at the beginning
 _ORIGINAL_ID = re.compile(r"^\s*>?\s*message-id:\s*<([^<>\s]+)>", re.IGNORECASE | re.MULTILINE)
 
 
@@ -56,6 +61,11 @@ def is_automatic_answer(message: Message) -> bool:
     marks = ("X-Autoreply", "X-Autorespond", "X-AutoReply-From", "X-Mail-Autoreply", "X-Auto-Reply")
     if precedence in {"auto_reply", "auto-reply"} or any(name in message for name in marks):
         return True
+    return is_away(message)
+
+
+def is_away(message: Message) -> bool:
+    """Whether the subject says that somebody is away."""
     return bool(_AWAY_SUBJECT.match(headers.value(message, "Subject")))
 
 
@@ -99,47 +109,79 @@ def is_report(message: Message) -> bool:
     )
 
 
-def bounce_of(message: Message, sender: str, text: str) -> Bounce | None:
-    """What came back, from the report or from what old and odd servers write instead; None for ordinary mail."""
+def bounce_of(message: Message, sender: str, text: str, raw: bytes) -> Bounce | None:
+    """What came back, from the report or from what old and odd servers write instead; None for ordinary mail.
+
+    `raw` is the message as it came. A person may write about mail that came back: only what a program sent counts.
+    """
     if is_report(message):
-        return _reported(message, text)
-    if is_automatic_answer(message):
-        return None  # somebody is away, and their mail server says so without a sender
-    subject = headers.value(message, "Subject")
+        return _reported(message, text, raw)
     failed = [address for _, address in headers.addresses(message, "X-Failed-Recipients")]
-    from_server, returned = bool(_DAEMON.match(sender)), bool(_BOUNCE_SUBJECT.search(subject))
-    said = returned or bool(_SMTP_STATUS.search(text[:20_000]))
-    if not (failed or (from_server and said) or (has_no_way_back(message) and returned)):
+    if not (failed or is_automatic(message, sender)) or is_away(message):
         return None
-    beginning = text[:20_000]
+    dead, late = _told_by_form(raw)
+    if not (failed or dead or late) and (is_automatic_answer(message) or not _says_undelivered(message, sender, text)):
+        return None  # somebody is away, and their mail server says so without a sender
+    beginning = text[:MOST_OF_REPORT]
     status = _STATUS.search(beginning)
     code = _SMTP_CODE.search(beginning)
     permanent = (status[1] if status else code[1][0] if code else "5") == "5"
-    found = failed or [one.lower() for one in _MAIL_ADDRESS.findall(beginning) if not _DAEMON.match(one)]
+    named = [one.lower() for one in _MAIL_ADDRESS.findall(beginning) if not _DAEMON.match(one)]
+    only_late = bool(late) and not (dead or failed)
     return Bounce(
-        list(dict.fromkeys(found))[:20], permanent, False, _line_with(beginning, status or code), _original_ids(message)
+        list(dict.fromkeys([*failed, *sorted(dead or late), *([] if failed or dead or late else named)]))[:20],
+        permanent and not only_late, only_late, _line_with(beginning, status or code), _original_ids(message),
     )  # fmt: skip
 
 
-def _reported(message: Message, text: str) -> Bounce:
+def _says_undelivered(message: Message, sender: str, text: str) -> bool:
+    """Whether the subject says so, or a server of that name gives a status."""
+    from_server = bool(_DAEMON.match(sender))
+    returned = bool(_BOUNCE_SUBJECT.search(headers.value(message, "Subject")))
+    if returned and (from_server or has_no_way_back(message)):
+        return True
+    return from_server and bool(_SMTP_STATUS.search(text[:MOST_OF_REPORT]))
+
+
+def _told_by_form(raw: bytes) -> tuple[set[str], set[str]]:
+    """Recipients who are dead and who are served late, by the forms that servers are known to write in."""
+    from flufl.bounce import all_failures
+
+    try:
+        late, dead = all_failures(message_from_bytes(raw[:MOST_OF_REPORT]))
+    except MemoryError:
+        raise
+    except Exception:  # what a stranger's form breaks is in none of the known ones
+        return set(), set()
+    return _addresses_in(dead), _addresses_in(late)
+
+
+def _addresses_in(found: Set[bytes]) -> set[str]:
+    return {one.decode("ascii", "ignore").lower() for one in found if b"@" in one}
+
+
+def _reported(message: Message, text: str, raw: bytes) -> Bounce:
     recipients, reasons, actions, statuses = [], [], [], []
     for part in _parts(message):
         if part.get_content_type() not in {"message/delivery-status", "message/global-delivery-status"}:
             continue
         for group in headers.inner(part) or [part]:
-            named = group.get("Final-Recipient") or group.get("Original-Recipient")
-            if named is None:
+            # We know the address that we wrote to, not always the one that it leads to.
+            named = [
+                headers.readable(group[name]) for name in ("Original-Recipient", "Final-Recipient") if name in group
+            ]
+            if not named:
                 continue
-            address = headers.readable(named).rpartition(";")[2].strip(" <>").lower()
-            recipients.append(address[:254])
+            recipients += [one.rpartition(";")[2].strip(" <>").lower()[:254] for one in named]
             actions.append(str(group.get("Action", "")).strip().lower())
             statuses.append(str(group.get("Status", "")).strip())
             diagnostic = str(group.get("Diagnostic-Code", "")).partition(";")[2] or str(group.get("Status", ""))
             reasons.append(" ".join(diagnostic.split()))
     harmless = bool(actions) and all(one in {"delivered", "relayed", "expanded", "delayed"} for one in actions)
     permanent = not any(one.startswith("4") for one in statuses) and not harmless
-    reason = next(filter(None, reasons), "") or _line_with(text[:20_000], _STATUS.search(text[:20_000]))
-    return Bounce([one for one in recipients if "@" in one], permanent, harmless, reason[:300], _original_ids(message))
+    reason = next(filter(None, reasons), "") or _line_with(text[:MOST_OF_REPORT], _STATUS.search(text[:MOST_OF_REPORT]))
+    found = list(dict.fromkeys(one for one in recipients if "@" in one)) or sorted(set().union(*_told_by_form(raw)))
+    return Bounce(found, permanent, harmless, reason[:300], _original_ids(message))
 
 
 def _line_with(text: str, found: "re.Match[str] | None") -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tickets.mail import noise, parsing, quotes
+from tickets.mail.body import File
 
 SECONDS = 30.0
 MEMORY = 256 * 1024 * 1024  # bytes beyond what the process takes when it has nothing to do
@@ -160,7 +161,7 @@ def _exactly(pipe: IO[bytes], size: int, deadline: float | None) -> bytes:
 
 
 def _mail(facts: dict[str, Any], contents: list[bytes]) -> parsing.Mail:
-    files = [parsing.File(content=content, **file) for file, content in zip(facts.pop("files"), contents, strict=True)]
+    files = [File(content=content, **file) for file, content in zip(facts.pop("files"), contents, strict=True)]
     bounce, forwarded = facts.pop("bounce"), facts.pop("forwarded")
     return parsing.Mail(
         files=files, bounce=noise.Bounce(**bounce) if bounce else None,

@@ -47,7 +47,7 @@ def find(mail: parsing.Mail, inbound: InboundEmail) -> Found | None:
         and _takes_part(mail.sender, named, inbound.mailbox)
     ):
         return Found(named)
-    inbound.perhaps = named or (known.ticket if known else None)
+    inbound.perhaps = named or (known.ticket if known else inbound.perhaps)
     return None
 
 

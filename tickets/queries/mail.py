@@ -13,7 +13,7 @@ from staff.models import User
 from supportdesk.errors import NotFound
 from supportdesk.text import markdown
 from tickets.mail import outgoing as leaving
-from tickets.mail import parsing, reader, sorting, wording
+from tickets.mail import reader, sorting, source, wording
 from tickets.models import (
     InboundEmail,
     InboundState,
@@ -160,7 +160,7 @@ def try_rule(rule: MailRule, user: User) -> Trial:
         looked += 1
         try:
             raw = bytes(mail.raw if "attachment" in fields else mail.beginning)
-            raw = parsing.head_of(raw) if enough == HEADS else raw
+            raw = source.head_of(raw) if enough == HEADS else raw
             read = reader.read(raw, settings.MAIL_TRUSTED_RELAYS, envelope_from=mail.return_path)
         except (reader.TooMuch, ValueError):
             continue

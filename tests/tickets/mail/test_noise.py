@@ -3,7 +3,6 @@
 import pytest
 
 from tests.tickets.mail.test_parsing import read
-from tickets.mail import noise, parsing
 
 
 @pytest.mark.parametrize(
@@ -25,6 +24,9 @@ from tickets.mail import noise, parsing
         ("Subject: Réponse automatique : Aide", True, True),
         ("Subject: The automatic reply does not work", False, False),
         ("Subject: Abwesenheitsnotiz", True, True),
+        ("Subject: [Automatyczna odpowiedź] Zamówienie".encode().decode("latin-1"), True, True),
+        ("Subject: AUTO: Smith, John is out of the office. (returning 05/01/2027)", True, True),
+        ("Subject: The one who sells lamps is out of the office: what now?", False, False),
         ("X-Auto-Response-Suppress: All", False, False),
     ],
 )
@@ -93,6 +95,35 @@ INFORMAL = {
 }
 
 
+INFORMAL |= {
+    "smail": "From: MAILER-DAEMON@mx.example\nSubject: mail failed, returning to sender\n\n|--- Failed addresses follow: ---|\n sofia@shop.example ... unknown host\n|--- Message text follows: ---|\nMessage-ID: <mine@desk.example>\n",
+    "gateway": "From: filter@shop.example\nReturn-Path: <>\nSubject: Mail could not be taken\n\nUnable to deliver message to <sofia@shop.example>.\n\n*** End of message ***\nMessage-ID: <mine@desk.example>\n",
+    "exim that answers": "From: Mail Delivery System <Mailer-Daemon@mx.example>\nAuto-Submitted: auto-replied\nX-Failed-Recipients: sofia@shop.example\nSubject: Mail delivery failed\n\nunknown user\n\nMessage-ID: <mine@desk.example>\n",
+}
+LATE = "From: Mailer-Daemon@mx.example\nSubject: Warning: message delayed 24 hours\n\nThis message was created automatically by mail delivery software.\nA message that you sent has not yet been delivered to all its recipients.\n\nThe message has not yet been delivered to the following addresses:\n\n  sofia@shop.example\n\nNo action is required on your part.\n\nMessage-ID: <mine@desk.example>\n"
+
+
+def test_a_warning_without_a_report_says_that_it_is_late():
+    bounce = read(LATE).bounce
+    assert (bounce.delivered, bounce.permanent, bounce.recipients) == (True, False, ["sofia@shop.example"])
+
+
+def test_a_report_names_also_whom_we_wrote_to():
+    text = DSN.format(part="message/rfc822", action="failed", status="5.1.1")
+    text = text.replace("Final-Recipient", "Original-Recipient: rfc822;office@shop.example\nFinal-Recipient")
+    assert read(text).bounce.recipients == ["office@shop.example", "sofia@shop.example"]
+
+
+def test_a_telephone_number_is_no_status():
+    text = INFORMAL["qmail"].replace("(#5.1.1)", "").replace("Sorry", "Call 480-624-2500. Sorry")
+    assert read(text).bounce.permanent
+
+
+def test_who_writes_about_mail_that_came_back_is_a_person():
+    text = INFORMAL["qmail"].replace("MAILER-DAEMON@mx.example\nReturn-Path: <>", "sofia@shop.example")
+    assert read(text).bounce is None
+
+
 @pytest.mark.parametrize("kind", INFORMAL)
 def test_bounces_without_a_report(kind):
     bounce = read(INFORMAL[kind]).bounce
@@ -109,7 +140,7 @@ def test_bounces_without_a_report(kind):
     ],
 )
 def test_what_only_looks_like_a_bounce_is_none(text):
-    assert noise.bounce_of(parsing.headers_of(text.encode()), read(text).sender, read(text).text) is None
+    assert read(text).bounce is None
 
 
 def test_the_word_of_a_trusted_relay_counts_and_of_no_other():

@@ -9,7 +9,7 @@ from email.message import EmailMessage
 import pytest
 
 from tests.tickets.mail.test_thread import SAMPLES
-from tickets.mail import html, parsing, quotes, reader
+from tickets.mail import body, html, parsing, quotes, reader, source
 
 
 def read(text, **more):
@@ -327,7 +327,7 @@ def test_base64_of_several_pieces_that_were_padded_each_is_read_whole():
 def test_a_mail_of_much_text_is_read_and_says_where_the_rest_is(text):
     mail = reader.read(b"From: a@b.example\nSubject: Re: x\n\n" + text.encode())
     assert mail.text.startswith(text[:50].strip())
-    assert mail.text.endswith("in its raw message.]") == (len(text) > parsing.MOST_TEXT)
+    assert mail.text.endswith("in its raw message.]") == (len(text) > body.MOST_TEXT)
 
 
 def test_a_large_file_comes_whole():
@@ -340,7 +340,7 @@ def test_a_large_file_comes_whole():
 def test_a_tag_of_ever_more_attributes_is_ended():
     page = "<p " + " ".join(f"a{n}=b" for n in range(200_000)) + ">Words</p>"
     mail = reader.read(f"From: a@b.example\nContent-Type: text/html\n\n{page}".encode())  # it took longer than 30 s
-    assert len(mail.text) <= parsing.MOST_TEXT + len(parsing.CUT)
+    assert len(mail.text) <= body.MOST_TEXT + len(parsing.CUT)
 
 
 def test_links_without_a_place_of_their_own_lead_nowhere():
@@ -475,8 +475,8 @@ def test_mail_of_25_mb_is_read_within_the_limits():
 
 def test_two_deliveries_of_one_mail_have_one_hash_and_another_body_has_another():
     raw = b"From: a@b.example\nSubject: x\nMessage-ID: <1@x>\n\nHello\n"
-    assert parsing.content_hash(raw) == parsing.content_hash(
+    assert source.content_hash(raw) == source.content_hash(
         b"Received: by y\nReturn-Path: <z>\nDKIM-Signature: q\n" + raw.replace(b"\n", b"\r\n") + b"\r\n"
     )
-    assert parsing.content_hash(raw) == parsing.content_hash(raw.replace(b"Subject: x", b"Subject:\n x"))
-    assert parsing.content_hash(raw) != parsing.content_hash(raw.replace(b"Hello", b"Hallo"))
+    assert source.content_hash(raw) == source.content_hash(raw.replace(b"Subject: x", b"Subject:\n x"))
+    assert source.content_hash(raw) != source.content_hash(raw.replace(b"Hello", b"Hallo"))

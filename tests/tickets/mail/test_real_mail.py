@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.tickets.mail.test_parsing import read
-from tickets.mail import html, parsing, quotes
+from tickets.mail import html, quotes, source
 
 
 def test_words_in_html_beside_a_plain_footer_are_not_lost():
@@ -108,7 +108,7 @@ def test_a_read_receipt_is_automatic_and_list_mail_may_be_a_persons():
 
 def test_two_alarms_without_id_and_date_are_two():
     alarm = b"From: ups@dev.example\nSubject: Alarm\n\nBattery low"
-    one, other = (parsing.content_hash(b"Received: by mx; Mon, 1 Dec 2025 1%d:00:00\n" % n + alarm) for n in (0, 1))
+    one, other = (source.content_hash(b"Received: by mx; Mon, 1 Dec 2025 1%d:00:00\n" % n + alarm) for n in (0, 1))
     assert one != other
 
 

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tickets.mail import parsing
+from tickets.mail import body, parsing
 
 INNER = b"""Content-Type: multipart/mixed; boundary=b
 
@@ -59,7 +59,7 @@ def test_encrypted_mail_is_kept(sealed):
 
 def test_signatures_within_signatures_end_somewhere(sealed):
     content = INNER
-    for _ in range(parsing.MOST_SIGNED + 3):
+    for _ in range(body.MOST_SIGNED + 3):
         content = sealed("-sign", "-nodetach", "-binary", content=content)
     mail = parsing.parse(content)
     assert mail.protection == "signed"

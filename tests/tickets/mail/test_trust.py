@@ -19,7 +19,7 @@ from tests.tickets.mail.test_thread import mail, reply_of, take_in
 from tests.tickets.mail.test_whose import opened
 from tickets import actions
 from tickets.actions import erasure, mailboxes
-from tickets.mail import addresses, attention, authentication, headers, incoming, outgoing, parsing, reader, wording
+from tickets.mail import addresses, attention, authentication, headers, incoming, outgoing, reader, source, wording
 from tickets.models import (
     InboundEmail,
     Letter,
@@ -72,7 +72,7 @@ def test_many_addresses_that_look_signed_cost_little(db, django_assert_max_num_q
     ],
 )
 def test_words_of_the_sender_in_the_relays_header_are_no_result(said, dmarc):
-    message = parsing.headers_of(f"Authentication-Results: mx.example.com; {said}\n\n".encode())
+    message = source.headers_of(f"Authentication-Results: mx.example.com; {said}\n\n".encode())
     assert headers.values(message, "Authentication-Results")
     assert authentication.results(message, ["mx.example.com"]).get("dmarc", "") == dmarc
 
