@@ -550,7 +550,7 @@ LOGGING: dict[str, Any] = {
     "loggers": {
         "django_structlog": {"level": "INFO" if PRODUCTION else "WARNING"},
         "httpx": {"level": "WARNING"},
-        "flufl.bounce": {"level": "WARNING"},
+        "flufl.bounce": {"level": "CRITICAL"},  # it tells of each form that a mail is not in
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},

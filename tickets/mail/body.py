@@ -1,6 +1,5 @@
 """The texts and files of a message."""
 
-import binascii
 import io
 import mimetypes
 import re
@@ -9,7 +8,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from html import escape
 
-from tickets.mail import charsets, headers, html, source
+from tickets.mail import charsets, headers, html, source, uuencode
 from tickets.mail.charsets import decode
 
 MOST_PARTS = 5000
@@ -17,6 +16,15 @@ MOST_SIGNED = 5  # signatures within signatures that are unpacked
 MOST_FILES = 199  # beyond these the rest is packed into one archive
 MOST_TEXT = 1_000_000  # characters of text that are kept of a mail; all of it is in the raw message
 _REPORTS = {"message/delivery-status", "message/disposition-notification"}
+_FILES_OF_TEXT = {
+    "text/calendar",
+    "text/csv",
+    "text/vcard",
+    "text/x-vcard",
+    "text/directory",
+    "text/rfc822-headers",
+    "text/xml",
+}
 _TYPES = mimetypes.MimeTypes()  # those of Python, whatever the machine adds
 _SIGNATURES = {"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"}
 
@@ -33,17 +41,21 @@ class File:
 
 @dataclass
 class _Section:
-    """What stands in one place of a message: as plain text, as HTML, or as both (`multipart/alternative`)."""
+    """What stands in one place of a message: as plain text, as HTML, or as both (`multipart/alternative`).
+
+    `spare` is it in other forms, which are read where there is neither.
+    """
 
     plain: list[str] = field(default_factory=list)
+    spare: list[str] = field(default_factory=list)
     pages: list[str] = field(default_factory=list)
 
     def text(self) -> tuple[str, bool]:
         """Its words, and whether they come from the HTML: where the plain text has none, or clearly fewer."""
-        plain, page = "\n\n".join(self.plain), "\n".join(self.pages)
+        plain, page = "\n\n".join(self.plain or self.spare[:1]), "\n".join(self.pages)
         if not page.strip():
             return plain, False
-        words = html.to_text(page)
+        words = html.to_text(page) or html.to_text(html.sanitise(page, set()))  # at least that there is a picture
         if plain.strip() and len(plain.split()) * 2 >= len(words.split()) - 10:
             return plain, False
         return words, bool(words)
@@ -59,6 +71,7 @@ class Body:
     """The texts and files of a message, in their order."""
 
     def __init__(self, message: Message) -> None:
+        self._message = message
         self._sections: list[_Section] = []
         self.files: list[File] = []
         self.protection = ""
@@ -82,7 +95,7 @@ class Body:
         count = 0
         while waiting and count < MOST_PARTS:
             (part, section), count = waiting.pop(0), count + 1
-            kind = part.get_content_type()
+            kind = headers.kind(part)
             if part.get_content_maintype() == "multipart":
                 self._protect(kind)
                 below = headers.inner(part) or _unbroken(headers.content(part))
@@ -100,12 +113,14 @@ class Body:
             self.protection = self.protection or "signed"
 
     def _leaf(self, part: Message, kind: str, section: _Section | None) -> None:
-        name = _filename(part)
+        name = _filename(part, self._message)
         if self.protection == "signed" and kind in _SIGNATURES:
             return  # it proves nothing to a reader; the raw message has it
         if part.get_content_maintype() == "message" and kind not in _REPORTS:
-            name = name if name.lower().endswith(".eml") else f"{name or 'message'}.eml"
-            self.files.append(File(name, "message/rfc822", _attached_message(part)))
+            content = _attached_message(part)
+            name = name or headers.file_name(headers.value(source.headers_of(content), "Subject"))[:80] or "message"
+            name = name if name.lower().endswith(".eml") else f"{name}.eml"
+            self.files.append(File(name, "message/rfc822", content))
             return
         if kind in {"application/pkcs7-mime", "application/x-pkcs7-mime"}:
             said = headers.param(part, "smime-type").lower()
@@ -119,23 +134,29 @@ class Body:
         text_kind = (
             kind if kind in {"text/plain", "text/html"} else "text/plain" if kind.startswith("multipart/") else ""
         )
+        is_attached = part.get_content_disposition() == "attachment"
+        if not (text_kind or name or is_attached) and kind.startswith("text/") and kind not in _FILES_OF_TEXT:
+            if section is not None:
+                section.spare.append(_without_marks(kind, decode(content, headers.param(part, "charset") or None)))
+                return
+            text_kind = "" if self._sections else "text/plain"  # all that there is
         # A text with a name is a file, unless it is the first that there is.
         named = bool(name) and (not text_kind or bool(self._sections))
-        is_file = part.get_content_disposition() == "attachment" or named or not text_kind
+        is_file = is_attached or named or not text_kind
         is_tnef = kind in {"application/ms-tnef", "application/vnd.ms-tnef"} or name.lower() == "winmail.dat"
         if is_tnef and self._unpacked(content):
             return
         if text_kind and not is_file:
             charset = headers.param(part, "charset") or None
             if text_kind == "text/plain":
-                content, packed = _uudecoded(content)
-                self.files += packed
+                content, packed = uuencode.files_in(content)
+                self.files += [_of_type(headers.file_name(decode(one, None)), inside) for one, inside in packed]
             content = content[: 4 * MOST_TEXT]  # what nobody reads is not made into characters
             section = section or self._section()
             if text_kind == "text/html":
                 section.pages.append(decode(content, charset or charsets.of_page(content)))
             else:
-                text = decode(content, charset)
+                text = _without_marks(kind, decode(content, charset))
                 section.plain.append(
                     _unflowed(text, part) if headers.param(part, "format").lower() == "flowed" else text
                 )
@@ -170,13 +191,24 @@ class Body:
         return bool(page or body or files)
 
 
+def _without_marks(kind: str, text: str) -> str:
+    """The words of a text whose form marks them up as HTML does (RFC 1896)."""
+    return html.to_text(text) if kind in {"text/enriched", "text/richtext"} else text
+
+
+def _of_type(name: str, content: bytes) -> File:
+    """A file whose name alone says what it is."""
+    return File(name, _TYPES.guess_type(name)[0] or "application/octet-stream", content)
+
+
 def _unbroken(content: bytes) -> list[Message]:
     """The parts of a multipart whose boundary is missing or another than it says."""
     found = re.search(rb"^--(\S[^\n]{0,200}?)[ \t\r]*\n(?=content-|\r?\n)", content, re.MULTILINE | re.IGNORECASE)
     if found is None:
         return []
-    head = b'Content-Type: multipart/mixed; boundary="' + found[1].replace(b'"', b"") + b'"\n\n'
-    return headers.inner(source.tree(head + content))
+    boundary = b"=_boundary"  # theirs may hold what the standard library cannot compare
+    content = content.replace(b"--" + found[1], b"--" + boundary)
+    return headers.inner(source.tree(b"Content-Type: multipart/mixed; boundary=" + boundary + b"\n\n" + content))
 
 
 def _signed_content(content: bytes) -> bytes | None:
@@ -211,46 +243,6 @@ def _unflowed(text: str, part: Message) -> str:
     return "\n".join(out)
 
 
-_BEGINS_FILE = re.compile(rb"begin [0-7]{3,4} (\S[^\n]{0,200}?)\s*")
-
-
-def _uudecoded(content: bytes) -> tuple[bytes, list[File]]:
-    """A text without the uuencoded files in it, and these."""
-    if not _BEGINS_FILE.search(content) or b"\nend" not in content:
-        return content, []
-    kept, files = [], []
-    lines = content.split(b"\n")
-    at = 0
-    while at < len(lines):
-        begins = _BEGINS_FILE.fullmatch(lines[at])
-        ends, found = _uu_lines(lines, at + 1) if begins else (0, b"")
-        if begins and ends:
-            name = headers.file_name(decode(begins[1], None))
-            files.append(File(name, _TYPES.guess_type(name)[0] or "application/octet-stream", found))
-            at = ends
-        else:
-            kept.append(lines[at])
-            at += 1
-    return b"\n".join(kept), files
-
-
-def _uu_lines(lines: list[bytes], at: int) -> tuple[int, bytes]:
-    """Where the file ends that begins there, and its bytes; 0 where it is none."""
-    found = bytearray()
-    for number in range(at, len(lines)):
-        line = lines[number].rstrip(b"\r")
-        if line.strip() == b"end":
-            return number + 1 if found else 0, bytes(found)
-        if not line:
-            continue
-        most = ((line[0] - 32 & 63) * 4 + 5) // 3  # some write a sum or spaces behind
-        try:
-            found += binascii.a2b_uu(line[:most])
-        except binascii.Error:
-            return 0, b""
-    return 0, b""
-
-
 _ARMOUR = "-----BEGIN PGP SIGNED MESSAGE-----", "-----BEGIN PGP SIGNATURE-----", "-----END PGP SIGNATURE-----"
 
 
@@ -268,9 +260,9 @@ def _unarmoured(text: str) -> str:
 
 def _attached_message(part: Message) -> bytes:
     """A message inside, as a file; also one that was encoded, which it ought not to be."""
-    if str(part.get("Content-Transfer-Encoding", "")).strip().lower() in {"base64", "quoted-printable"}:
+    if how := headers.encoding(part):
         holder = Message()
-        holder["Content-Transfer-Encoding"] = str(part["Content-Transfer-Encoding"])
+        holder["Content-Transfer-Encoding"] = how
         holder.set_payload("\n".join(str(inner) for inner in headers.inner(part)).strip())
         if decoded := headers.content(holder):
             return decoded
@@ -288,15 +280,20 @@ def _written_again(message: Message) -> bytes:
         return b"\n".join(f"{name}: {headers.readable(text)}".encode() for name, text in message.raw_items())
 
 
-def _filename(part: Message) -> str:
+def _filename(part: Message, message: Message) -> str:
+    """The name of a part as a file; `message` says in what charset it may be, where the part does not."""
+    named_in = part if headers.param(part, "charset") else message
     for header in ("Content-Disposition", "Content-Type"):  # bytes that ought not to be there, which the library hides
         raw = next((raw for one, raw in part.raw_items() if one.lower() == header.lower()), "")
         if any("\udc80" <= c <= "\udcff" for c in str(raw)):
-            part.replace_header(header, headers.readable(raw, part))
+            part.replace_header(header, headers.readable(raw, named_in))
     try:
         name = part.get_filename() or ""
     except Exception:  # RFC 2231 pieces that do not fit together
         name = headers.param(part, "name")
+    if not name and not headers.kind(part).startswith("text/"):
+        place = headers.value(part, "Content-Location").partition("?")[0].rpartition("/")[2]
+        name = place if "." in place else ""
     return headers.file_name(headers.readable(name)) if name else ""
 
 

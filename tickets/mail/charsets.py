@@ -85,14 +85,48 @@ def _mixed(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("mixed", _mixed)
 
 
+_ESCAPE = re.compile(rb"(\x1b(?:\$\([@BD]|\$[@B]|\([ABHIJ]))")
+
+
+def _jis(raw: bytes) -> str:
+    """Japanese of seven bits (RFC 1468), with the letters that Windows programs put into rows which JIS X 0208 left empty."""
+    out, form = [], b"\x1b(B"
+    for piece in _ESCAPE.split(raw):
+        if _ESCAPE.fullmatch(piece):
+            form = piece
+        elif form in {b"\x1b$@", b"\x1b$B", b"\x1b$(B", b"\x1b$(@"}:
+            out.append(
+                b"".join(_shifted(*piece[at : at + 2]) for at in range(0, len(piece) - 1, 2)).decode("cp932", "replace")
+            )
+        elif form == b"\x1b$(D":
+            out.append((form + piece).decode("iso2022_jp_ext", "replace"))
+        elif form == b"\x1b(I":
+            out.append(bytes(byte | 0x80 for byte in piece).decode("cp932", "replace"))
+        else:
+            out.append(piece.decode("ascii", "replace"))
+    return "".join(out)
+
+
+def _shifted(row: int, cell: int) -> bytes:
+    """A letter of JIS X 0208 as Shift_JIS has it; a line end, where somebody forgot to leave the form, as it is."""
+    if row < 0x21 or cell < 0x21:
+        return bytes((row, cell))
+    lead = (row - 0x21 >> 1) + (0x81 if row < 0x5F else 0xC1)
+    return bytes((lead, cell + (0x7E if row % 2 == 0 else 0x1F if cell < 0x60 else 0x20)))
+
+
 def decode(raw: bytes, charset: str | None) -> str:
     """Bytes to text by the named charset, by UTF-8, by a guess; never an error."""
+    if b"\x1b$" in raw and b"\x1b$)" not in raw and raw.isascii():
+        return _jis(raw)
     named = "" if (charset or "").lower() in _NO_MORE_THAN_ASCII and not raw.isascii() else codec_of(charset)
     # What calls itself Latin-1 or ASCII and is valid UTF-8 beyond ASCII is UTF-8: by chance that hardly happens.
     order = ["utf-8", named] if named == "cp1252" else [named, "utf-8"]
     for name in filter(None, order):
         with contextlib.suppress(LookupError, UnicodeError, ValueError):
             return raw.decode(name)
+    if named.startswith("iso2022_jp") and _is_japanese(raw):
+        return raw.decode("cp932")
     for name in filter(None, order):
         with contextlib.suppress(LookupError, UnicodeError, ValueError):
             text = raw.decode(name, "replace")

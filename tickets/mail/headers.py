@@ -10,6 +10,7 @@ from email.utils import getaddresses
 from inspect import signature
 
 from supportdesk.text import clean, one_line
+from tickets.mail import uuencode
 from tickets.mail.charsets import decode
 
 MOST_ADDRESSES = 500
@@ -41,7 +42,7 @@ def readable(raw: object, message: Message | None = None) -> str:
     """A header's own characters; bytes beyond ASCII, which ought not to be there, as UTF-8 or as the text of the mail is."""
     text = str(raw)
     if "\x1b$" in text and text.isascii():  # Japanese of seven bits
-        return text.encode().decode("iso2022_jp", "replace")
+        return decode(text.encode(), None)
     if not any("\udc80" <= c <= "\udcff" for c in text):
         return text
     found = text.encode("utf-8", "surrogateescape")
@@ -134,6 +135,7 @@ _TOKEN = re.compile(
     r'"(?:[^"\\]|\\.){0,200}"|\((?:[^()\\]|\\.|\((?:[^()\\]|\\.){0,200}\)){0,200}\)|=\?[^?\s]{1,60}\?[bBqQ]\?[^?]*\?=|<[^<>]*>|[,;]|[^"(=<,;]+|.',
     re.DOTALL,
 )
+_NOT_LOCAL = re.compile(r"[@\s<>\"(),;:]")
 _BRACKETS = re.compile(r"<([^<>]*)>")
 
 
@@ -151,8 +153,10 @@ def _pieces(text: str) -> Iterator[str]:
 
 def _of_piece(piece: str) -> list[tuple[str, str]]:
     """The name and address of one of a list; several only where somebody wrote several in brackets."""
-    inside = [_ADDRESS.search(words(one).rpartition(":")[2].lower()) for one in _BRACKETS.findall(_unquoted(piece))]
-    if bracketed := [one[0] for one in inside if one]:
+    inside = [
+        _address_in(one.rpartition(":")[2] if "=?" not in one else one) for one in _BRACKETS.findall(_unquoted(piece))
+    ]
+    if bracketed := [one for one in inside if one]:
         name = piece[: piece.rindex("<")] if len(bracketed) == 1 else ""
         group, colon, member = name.partition(":")  # the first of a group stands behind its name
         name = member if colon and not {'"', "?"} & set(group) else name
@@ -163,14 +167,24 @@ def _of_piece(piece: str) -> list[tuple[str, str]]:
         pairs = [("", address) for address in _ADDRESS.findall(piece)]
     found = []
     for shown, address in pairs:
-        address = words(address).strip(" <>\"'").lower()
-        if not _ADDRESS.fullmatch(address) or len(address) > 254:
-            inside_it = _ADDRESS.search(words(f"{shown} {address}").lower())
-            if inside_it is None:
-                continue
-            address = inside_it[0]
-        found.append((person(shown), address))
-    return found
+        address = address.strip(" <>\"'").lower()
+        if "=?" in address or not _ADDRESS.fullmatch(address) or len(address) > 254:
+            address = _address_in(address) or _address_in(f"{shown} {address}")
+        if address:
+            found.append((person(shown), address.rstrip(".")))
+    return found or [("", one) for one in _ADDRESS.findall(_unquoted(piece).lower())]  # several with nothing between
+
+
+def _address_in(text: str) -> str:
+    """The first address in a text, in lower case; empty where there is none.
+
+    Encoded words have no place in one (RFC 2047, 5). Whatever they say before the `@`, its domain is what stands behind.
+    """
+    local, at, domain = text.rpartition("@")
+    if "=?" in local and at and "@" in _WORD.sub("", text):
+        text = f"{re.sub(_NOT_LOCAL, '', words(local))}@{domain}"
+    found = _ADDRESS.search(words(text).lower())
+    return found[0].rstrip(".") if found else ""
 
 
 def _unquoted(text: str) -> str:
@@ -191,7 +205,10 @@ def _is_storable(address: str) -> bool:
 
 def person(name: str) -> str:
     """A display name without quotes around it."""
-    return one_line(_DIRECTIONS.sub("", words(name)).strip().strip("\"'").strip(), most=200)
+    shown = _DIRECTIONS.sub("", words(name)).strip().strip('"').strip()
+    while len(shown) > 1 and shown[0] == shown[-1] == "'":
+        shown = shown[1:-1].strip()
+    return one_line(shown, most=200)
 
 
 def file_name(name: str) -> str:
@@ -215,9 +232,12 @@ def inner(part: Message) -> list[Message]:
 
 def content(part: Message) -> bytes:
     """The bytes of a part that holds content, decoded as far as its encoding holds."""
-    payload = part._payload  # type: ignore[attr-defined]
-    if isinstance(payload, str) and value(part, "Content-Transfer-Encoding").lower() == "base64":
-        return _unbase64(payload)
+    payload, how = part._payload, encoding(part)  # type: ignore[attr-defined]
+    if isinstance(payload, str) and how:
+        if how == "base64":
+            return _unbase64(payload)
+        letters = payload.encode("utf-8", "surrogateescape")
+        return quopri.decodestring(letters) if how == "quoted-printable" else uuencode.decode(letters) or letters
     try:
         found = part.get_payload(decode=True)
     except MemoryError:
@@ -229,6 +249,32 @@ def content(part: Message) -> bytes:
     return found if isinstance(found, bytes) else b""
 
 
+# How programs write it; letters and digits alone are compared.
+_ENCODINGS = {
+    "base64": "base64",
+    "quotedprintable": "quoted-printable",
+    "xuuencode": "uuencode",
+    "uuencode": "uuencode",
+    "xuue": "uuencode",
+    "uue": "uuencode",
+}
+
+
+def encoding(part: Message) -> str:
+    """How a part is encoded: `base64`, `quoted-printable`, `uuencode`; empty where it is as it stands."""
+    written = (
+        re.sub(r"\(.*|[^a-z0-9(]", "", text.lower()) for text in values(part, "Content-Transfer-Encoding", most=5)
+    )
+    return next((_ENCODINGS[one] for one in written if one in _ENCODINGS), "")
+
+
+def kind(part: Message) -> str:
+    """The content type of a part, as far as it can be told from what a program made of it."""
+    written = _KIND.match(value(part, "Content-Type").lower())
+    return written[1] if written else part.get_content_type()
+
+
+_KIND = re.compile(r"[\s:\"'<]*([\w.+-]+/[\w.+-]+)")
 _PIECE = 1 << 20
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]+")
 
@@ -257,6 +303,12 @@ def param(part: Message, name: str) -> str:
     """A parameter of Content-Type; empty where there is none, or none that can be read."""
     try:
         found = part.get_param(name, "")
-        return "".join(str(piece or "") for piece in found[2:]) if isinstance(found, tuple) else str(found or "")
+        said = "".join(str(piece or "") for piece in found[2:]) if isinstance(found, tuple) else str(found or "")
     except Exception:
-        return ""
+        said = ""
+    if not said and name == "charset" and (loose := _CHARSET.search(value(part, "Content-Type"))):
+        return loose[1]  # without the semicolon before it
+    return said
+
+
+_CHARSET = re.compile(r"\bcharset\s*=\s*[\"']?([\w.:-]{2,40})", re.IGNORECASE)

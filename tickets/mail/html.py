@@ -15,25 +15,69 @@ MOST_DEPTH = 400
 
 # Where mail programs begin what they quote, by the marks that they put there.
 _QUOTES = (
-    ("class", re.compile(r"\b(gmail_quote|gmail_extra|yahoo_quoted|moz-cite-prefix|protonmail_quote|zmail_extra|tutanota_quote|moz-forward-container|WordSection1Quote|ms-outlook-mobile-reference-message|moz-email-headers-table)\b")),
+    ("class", re.compile(r"\b(gmail_quote|gmail_extra|yahoo_quoted|moz-cite-prefix|protonmail_quote|zmail_extra|tutanota_quote|moz-forward-container|WordSection1Quote|ms-outlook-mobile-reference-message|moz-email-headers-table|domino-section|gmail_signature|moz-signature|protonmail_signature_block)\b")),
     ("id", re.compile(r"^(divRplyFwdMsg|appendonsend|x_divRplyFwdMsg|x_appendonsend|mail-editor-reference-message-container|ymail_android_signature_quote|yahoo_quoted_?\d*|OLK_SRC_BODY_SECTION|reply-intro|isForwardContent|isReplyContent)$", re.IGNORECASE)),
     # Outlook on a desk marks nothing but draws a line above the headers that it repeats.
-    ("style", re.compile(r"border(-top)?:\s*(none;\s*border-top:\s*)?solid\s+#?(E1E1E1|B5C4DF|b5c4df)\b|border-top:\s*#?(E1E1E1|B5C4DF)\s+1(\.0)?p[tx]\s+solid", re.IGNORECASE)),
+    ("style", re.compile(r"border-top:\s*(solid\s+#?(E1E1E1|B5C4DF)\b|#?(E1E1E1|B5C4DF)\s+1(\.0)?p[tx]\s+solid)", re.IGNORECASE)),
+    ("name", re.compile(r"^(quote|messageReplySection)$", re.IGNORECASE)),  # GMX, Spark
 )  # fmt: skip
 _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"}
 _SILENT = {"script", "style", "head", "title", "template", "noscript", "svg", "math", "object", "iframe"}
 # Any tag but those that a flat text keeps, and those whose content is no text.
 _NESTING = re.compile(rf"</?(?!(?:p|br|a|{'|'.join(sorted(UNREAD_TAGS))})\b)[a-z][^<>]*>?", re.IGNORECASE)
 _LONG_RUN = re.compile(r"[^>]{20000}")
+_LABEL = re.compile("[^:\uff1a]{1,24}[:\uff1a]")
+_NO_LETTERS = re.compile(r"[\W_]+")
 _DELIMITERS = {"--", "—", "__"}
 _SPACE = re.compile(r"[\s\u00a0\u200b-\u200f\ufeff]+")
 
 
-class _Cut(HTMLParser):
+class _Placed(HTMLParser):
+    """Reads HTML and knows at which offset it is."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self._source = source
+        self._offsets = [0]
+        for line in source.split("\n"):
+            self._offsets.append(self._offsets[-1] + len(line) + 1)
+
+    def read(self) -> None:
+        """Read all of it; raises AssertionError, RecursionError or ValueError where the standard library gives up."""
+        self.feed(self._source)
+        self.close()
+
+    def here(self) -> int:
+        line, column = self.getpos()
+        return self._offsets[line - 1] + column
+
+
+class _Words(_Placed):
+    """The letters of a page without what stands between them, and where each text begins."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self._letters: list[str] = []
+        self._begins: dict[int, int] = {}  # how many letters stand above, and the offset
+        self._count = 0
+
+    def handle_data(self, data: str) -> None:
+        if letters := _NO_LETTERS.sub("", data):
+            self._begins.setdefault(self._count, self.here())
+            self._letters.append(letters)
+            self._count += len(letters)
+
+    def offset_of(self, words: str) -> int:
+        """The offset of the text that begins with these words; 0 where none does."""
+        at = "".join(self._letters).find(_NO_LETTERS.sub("", words)[:60])
+        return self._begins.get(at, 0)
+
+
+class _Cut(_Placed):
     """Finds the places where quotations begin, and whether words follow the end of one."""
 
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
         self.depth = 0
         self.inside: int | None = None  # the depth at which the quotation began
         self.starts: list[int] = []
@@ -41,19 +85,12 @@ class _Cut(HTMLParser):
         self.open: list[str] = []
         self.blocks = 0  # blockquotes open within the container of a quotation
         self.block_ended = False
-        self._offsets = [0]
+        self.unsure = False  # whether a line was only drawn, below which headers have to follow
 
-    def find(self, source: str) -> int | None:
+    def find(self) -> int | None:
         """The offset at which all that follows is quotation, or None."""
-        for line in source.split("\n"):
-            self._offsets.append(self._offsets[-1] + len(line) + 1)
-        self.feed(source)
-        self.close()
+        self.read()
         return self.starts[0] if self.starts and not self.words_after else None
-
-    def _here(self) -> int:
-        line, column = self.getpos()
-        return self._offsets[line - 1] + column
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _VOID:
@@ -67,8 +104,9 @@ class _Cut(HTMLParser):
             given.get("type", "").lower() == "cite" or "gmail_quote" in given.get("class", "")
         )
         if self.inside is None and (cited or any(pattern.search(given.get(name, "")) for name, pattern in _QUOTES)):
-            self.starts.append(self._here())
+            self.starts.append(self.here())
             self.inside = len(self.open)
+            self.unsure = "border-top" in given.get("style", "")
             # Outlook's line and its reply header are followed by the quotation, not around it.
             flat = given.get("id", "").lower().endswith(("divrplyfwdmsg", "appendonsend")) or "border" in given.get(
                 "style", ""
@@ -88,6 +126,11 @@ class _Cut(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         silent = any(tag in _SILENT for tag in self.open[-4:])
+        if self.unsure and not silent and data.strip():
+            self.unsure = False
+            if not _LABEL.match(data.strip()):  # a line that the person drew
+                self.starts.pop()
+                self.inside = None
         # Gmail and Yahoo put answers in line into the container too, between the blocks that it is cut into.
         between = self.inside is not None and self.block_ended and self.blocks == 0
         if not self.starts or not (self.inside is None or between) or silent or self.footer:
@@ -105,7 +148,7 @@ def _bounded(source: str) -> str:
 
 def _tidy(source: str) -> str:
     """Well-formed HTML with the marks that quotations are known by: what follows reads it in a time that grows with its length."""
-    marks = {"class", "id", "style", "type"}
+    marks = {"class", "id", "style", "type", "name"}
     kept = {tag: names | marks for tag, names in ATTRIBUTES.items()}
     return nh3.clean(
         _bounded(source), tags=TAGS | {"img"}, attributes={**kept, "img": {"src", "alt", "width", "height"}, "*": marks},
@@ -123,12 +166,26 @@ def split_quotation(source: str) -> tuple[str, str]:
         return source, ""
     source = _tidy(source)
     try:
-        at = _Cut().find(source)
+        at = _Cut(source).find()
     except (AssertionError, RecursionError, ValueError):
         return source, ""
     if at is None or not _SPACE.sub("", to_text(source[:at])):
         return source, ""
     return source[:at], source[at:]
+
+
+def split_at(source: str, words: str) -> tuple[str, str]:
+    """What stands above a text that begins with these words, and from it on; (all, "") where no text does."""
+    if _depth(source[:MOST_HTML]) > MOST_DEPTH:
+        return source, ""
+    tidy = _tidy(source)
+    reader = _Words(tidy)
+    try:
+        reader.read()
+    except (AssertionError, RecursionError, ValueError):
+        return source, ""
+    at = reader.offset_of(words)
+    return (tidy[:at], tidy[at:]) if at else (source, "")
 
 
 def to_text(source: str) -> str:

@@ -12,6 +12,7 @@ _DAEMON = re.compile(
     r"^(mailer-daemon|postmaster|mail-daemon|mailerdaemon|mdaemon|mail[._-]?delivery[._-]?(sub)?system|double-bounce|bounces?|ndr)([+-][^@]*)?@",
     re.IGNORECASE,
 )
+_BARE_DAEMON = re.compile(r"^\W*mailer[- ]daemon\W*(\(.*|<\W*)?$", re.IGNORECASE | re.DOTALL)
 NO_REPLY = re.compile(
     r"^(no-?reply|do-?not-?reply|donotreply|notifications?|mailer|automated)([+-][^@]*)?@", re.IGNORECASE
 )
@@ -64,6 +65,13 @@ def is_automatic_answer(message: Message) -> bool:
     return is_away(message)
 
 
+def is_from_daemon(message: Message, sender: str) -> bool:
+    """Whether a mail server wrote it, by its address or by its bare name."""
+    return bool(_DAEMON.match(sender)) or any(
+        _BARE_DAEMON.match(text) for name in ("From", "Return-Path") for text in headers.values(message, name)
+    )
+
+
 def is_away(message: Message) -> bool:
     """Whether the subject says that somebody is away."""
     return bool(_AWAY_SUBJECT.match(headers.value(message, "Subject")))
@@ -76,8 +84,8 @@ def is_automatic(message: Message, sender: str) -> bool:
         is_automatic_answer(message)
         or submitted not in {"", "no"}
         or precedence in {"bulk", "junk"}
-        or "X-Loop" in message
-        or bool(_DAEMON.match(sender))
+        or ("X-Loop" in message and "List-Id" not in message)
+        or is_from_daemon(message, sender)
         or has_no_way_back(message)
     )
 
@@ -136,7 +144,7 @@ def bounce_of(message: Message, sender: str, text: str, raw: bytes) -> Bounce | 
 
 def _says_undelivered(message: Message, sender: str, text: str) -> bool:
     """Whether the subject says so, or a server of that name gives a status."""
-    from_server = bool(_DAEMON.match(sender))
+    from_server = is_from_daemon(message, sender)
     returned = bool(_BOUNCE_SUBJECT.search(headers.value(message, "Subject")))
     if returned and (from_server or has_no_way_back(message)):
         return True

@@ -64,8 +64,10 @@ class Doubt(StrEnum):
 def sender_of(message: Message) -> tuple[str, str, str]:
     """(name, address, header) of From, else of Reply-To, Sender, Return-Path; a made-up address when none can be read.
 
-    Where From takes no answers, Reply-To is whoever wrote.
+    Where From takes no answers, or a list put itself into it, Reply-To is whoever wrote.
     """
+    if (behind := _behind_list(message)) is not None:
+        return behind
     for header in ("From", "Reply-To", "Sender", "Return-Path"):
         found = headers.addresses(message, header)
         speaks_for_others = found and header == "From" and noise.NO_REPLY.match(found[0][1])
@@ -74,6 +76,23 @@ def sender_of(message: Message) -> tuple[str, str, str]:
         if found:
             return *_named(found[0]), header
     return one_line(headers.value(message, "From")), NOBODY, "From"
+
+
+_VIA = re.compile(r"'?(.{1,200}?)'? via \S", re.IGNORECASE)
+
+
+def _behind_list(message: Message) -> tuple[str, str, str] | None:
+    """Who wrote what a list sends in its own name, as Google Groups and Mailman do for senders with DMARC: "Ann via Support"."""
+    if "List-Id" not in message and headers.value(message, "Precedence").lower() != "list":
+        return None
+    name, address = next(iter(headers.addresses(message, "From")), ("", ""))
+    if not (via := _VIA.match(name)):
+        return None
+    for header in ("X-Original-From", "Reply-To", "X-MailFrom"):
+        for shown, other in headers.addresses(message, header):
+            if other != address and not noise.NO_REPLY.match(other):
+                return shown or via[1], other, header
+    return None
 
 
 def _named(found: tuple[str, str]) -> tuple[str, str]:
@@ -115,14 +134,11 @@ def parse(raw: bytes, trusted: Sequence[str] = (), *, envelope_from: str | None 
     page = body.html
     inline = {file.content_id for file in body.files if file.content_id and file.content_type.startswith("image/")}
     text = clean(body.text).strip() or _of_files(body.files)
-    text = text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + CUT
-    fresh, quoted = quotes.split_reply(text)
-    fresh_page, quoted_page = html.split_quotation(page) if page.strip() else ("", "")
-    if quoted_page and (not quoted or body.is_page) and not quotes.answers_in_line(text):
-        fresh, more = quotes.split_reply(html.to_text(fresh_page))
-        quoted = "\n\n".join(filter(None, [more, html.to_text(quoted_page)]))
+    if len(text) > MOST_TEXT or len(page) > html.MOST_HTML:
+        text = text[:MOST_TEXT] + CUT
     # HTML is kept where the plain text says less: it is all there is, or pictures stand in it.
     kept = bool(page.strip()) and (body.is_page or any(f"cid:{one}" in page for one in inline))
+    fresh, quoted, fresh_page = _split(text, page, kept=kept, is_page=body.is_page)
     subject = subject_of(message)
     bounce = noise.bounce_of(message, sender, text, raw)
     automatic = bounce is not None or noise.is_automatic(message, sender)
@@ -145,6 +161,23 @@ def parse(raw: bytes, trusted: Sequence[str] = (), *, envelope_from: str | None 
         headers=_for_rules(message),
         loops=[one_line(one) for one in headers.values(message, "X-Loop")],
     )  # fmt: skip
+
+
+def _split(text: str, page: str, *, kept: bool, is_page: bool) -> tuple[str, str, str]:
+    """What the person wrote and what is folded, as text; and the first of these as HTML, where that is `kept`."""
+    fresh, quoted = quotes.split_reply(text)
+    fresh_page, quoted_page = html.split_quotation(page) if page.strip() else ("", "")
+    by_marks = ""  # what the marks of the program say is quoted
+    if quoted_page and (not quoted or is_page) and not quotes.answers_in_line(text):
+        by_marks = html.to_text(quoted_page)
+        fresh, quoted = quotes.split_reply(html.to_text(fresh_page))
+    if quoted and kept:  # found by its words: what is shown is cut there too, or not at all
+        above, below = html.split_at(fresh_page, quoted)
+        if below:
+            fresh_page = above
+        else:
+            fresh, quoted = f"{fresh}\n\n{quoted}", ""
+    return fresh, "\n\n".join(filter(None, [quoted, by_marks])), fresh_page
 
 
 def _forwarded_whole(subject: str, text: str, files: list[File]) -> quotes.Forwarded | None:

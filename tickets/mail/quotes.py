@@ -29,7 +29,7 @@ _TIME = re.compile(r"\d{1,2}\s?(?:[:.h時点]|시)\s?\d\d|\d\s?[ap]\.?m\b", re.I
 _DASHES = re.compile(r"^\s*(--|—|__)\s*$")
 _RULE = re.compile(r"^[\s>]*[-_=*]{5,}\s*$")
 _SEPARATOR = re.compile(
-    r"^\s*[-_*]{2,}\s*(original[- ]?(message|appointment)|forwarded message|urspr(ü|ue)ngliche nachricht|weitergeleitete nachricht|message d.origine"
+    r"^\s*[-_*]{2,}\s*(original[- ]?(message|appointment|nachricht)|forwarded message|urspr(ü|ue)ngliche nachricht|weitergeleitete nachricht|message d.origine|message original|originalnachricht"
     r"|message transféré|mensaje original|mensaje reenviado|messaggio originale|oorspronkelijk bericht|originalmeddelande|oprindelig meddelelse"
     r"|opprinnelig melding|wiadomość oryginalna|mensagem original|původní zpráva|исходное сообщение|原始邮件|元のメッセージ|원본 메시지|antwoord)[^\n]{0,40}$",
     re.IGNORECASE,
@@ -43,8 +43,9 @@ _CLIENT = re.compile(
 )
 _HEADER = re.compile(r"^[\s>*]*[^\s:：][^:：\n]{0,24}[:：]\*?\s*\S")
 _ADDRESS = re.compile(r"[^\s@<>\"]+@[^\s@<>\"]+\.[^\s@<>\"]+")
+_BRACKETED = re.compile(r"[<(\[]\s?(?:mailto:)?[^\s@<>\"]+@[^\s@<>\"]+\.[^\s@<>\"]+[>)\]]")
 _FORWARDED = re.compile(
-    r"^\s*(?:[-_*]{2,}\s*(?:Forwarded message|Original Message|Weitergeleitete Nachricht|Urspr(?:ü|ue)ngliche Nachricht|Message transféré|Message d'origine"
+    r"^\s*(?:[-_*]{2,}\s*(?:Forwarded message|Original Message|Original Nachricht|Weitergeleitete Nachricht|Urspr(?:ü|ue)ngliche Nachricht|Message transféré|Message d'origine|Message original|Originalnachricht"
     r"|Mensaje reenviado|Messaggio inoltrato|Doorgestuurd bericht|Vidarebefordrat meddelande|Videresendt meddelelse|Wiadomość przekazana|Mensagem encaminhada)"
     r"[^\n]*|Begin forwarded message:|Anfang der weitergeleiteten Nachricht:|Début du message réexpédié\s*:|Inicio del mensaje reenviado:|Inizio messaggio inoltrato:)\s*$",
     re.IGNORECASE | re.MULTILINE,
@@ -53,11 +54,15 @@ _FROM = re.compile(
     r"^[\s>*]*(?:From|Von|De|Da|Van|Från|Fra|Od|Mittente|Absender|Lähettäjä|От|Feladó|Kimden|Отправитель|差出人|发件人|보낸 사람)\s*[:：]\*?\s*(.+)$",
     re.IGNORECASE | re.MULTILINE,
 )
+_SENT = re.compile(
+    r"^[\s>*]*(?:Sent|Date|Gesendet|Datum|Envoyé|Enviado|Inviato|Data|Verzonden|Skickat|Sendt|Wysłano|Odesláno|Отправлено|Дата|送信日時|发送时间|보낸 날짜)\s*[:：]\*?\s*(.+)$",
+    re.IGNORECASE,
+)
 _SUBJECT = re.compile(
     r"^[\s>*]*(?:Subject|Betreff|Objet|Asunto|Oggetto|Onderwerp|Ämne|Emne|Temat|Assunto|Sujet|Тема|Aihe|Předmět|Konu|Tárgy|件名|主题|제목)\s*[:：]\*?\s*(.+)$",
     re.IGNORECASE | re.MULTILINE,
 )
-_FORWARD_SUBJECT = re.compile(r"^\s*(?:fwd?|wg|tr|rv|i|doorst|vb|vs|pd|enc|转发)\s*[:：]\s*", re.IGNORECASE)
+_FORWARD_SUBJECT = re.compile(r"^\s*(?:fwd?|wg|w\.|tr|rv|i|doorst|vb|vs|pd|enc|转发)\s*[:：]\s*", re.IGNORECASE)
 _REPLY_SUBJECT = re.compile(
     r"^\s*(?:(?:re|aw|antw?|sv|odp|rif|res|ynt|回复|返信)(?:\[\d+\])?\s*[:：]\s*)+", re.IGNORECASE
 )
@@ -90,11 +95,21 @@ def split_reply(text: str) -> tuple[str, str]:
     if start is not None and _words_of_ones_own(lines[start:]):
         return text, ""
     end = _signature(lines[:start] if start is not None else lines)
+    if end == len(lines):
+        return text, ""
     while end > 0 and (not lines[end - 1].strip() or _RULE.match(lines[end - 1])):
         end -= 1
     whole = text.split("\n")
     reply, quoted = "\n".join(whole[:end]).strip(), "\n".join(whole[end:]).strip()
-    return (reply, quoted) if reply else (text, "")
+    return (reply, quoted) if reply and not _only_announces(lines[:end]) else (text, "")
+
+
+def _only_announces(lines: list[str]) -> bool:
+    """Whether lines hold no word of one's own: a mail that is forwarded without any."""
+    return all(
+        not line.strip() or _SEPARATOR.match(line) or _FORWARDED.match(line) or _RULE.match(line) or _SENT.match(line)
+        for line in lines
+    )
 
 
 def split_signature(text: str) -> tuple[str, str]:
@@ -146,15 +161,17 @@ def _attributed(lines: list[str], number: int) -> bool:
     for last in range(number, min(number + 3, len(lines))):
         if not lines[last].strip():
             return False
-        said = " ".join(line.strip() for line in lines[number : last + 1])
-        if (
-            len(said) < 300
-            and _VERB.search(said)
-            and re.search(r"\d", said)
-            and (_ADDRESS.search(said) or (_DATED.match(said) and _TIME.search(said)))
-        ):
-            return True
+        if _is_attribution(lines[number : last + 1]):
+            # What stands above it without an empty line between them is the person's own.
+            return not any(_is_attribution(lines[first : last + 1]) for first in range(number + 1, last + 1))
     return False
+
+
+def _is_attribution(lines: list[str]) -> bool:
+    said = " ".join(line.strip() for line in lines)
+    if len(said) >= 300 or not _VERB.search(said) or not re.search(r"\d", said):
+        return False
+    return bool(_BRACKETED.search(said) or (_DATED.match(said) and (_TIME.search(said) or _ADDRESS.search(said))))
 
 
 def _headers_at(lines: list[str], number: int) -> bool:
@@ -168,9 +185,11 @@ def _headers_at(lines: list[str], number: int) -> bool:
         block += [line] if line.strip() else []
     alike = sum(bool(_HEADER.match(line)) for line in block[:6])
     addressed = bool(_ADDRESS.search(lines[number]))
-    known = bool(_FROM.match(lines[number])) and (addressed or any(_SUBJECT.match(line) for line in block))
+    begins = any(pattern.match(lines[number]) for pattern in (_FROM, _SENT, _SUBJECT))
+    sender = next((line for line in block[:6] if _FROM.match(line)), "")
+    known = begins and sender and (_ADDRESS.search(sender) or any(_SUBJECT.match(line) for line in block))
     # In a language that is not known here: four such lines, of which the first has an address.
-    return (known and alike >= 3) or (addressed and alike >= 4)
+    return bool(known and alike >= 3) or (addressed and alike >= 4)
 
 
 def _words_of_ones_own(quotation: list[str]) -> bool:

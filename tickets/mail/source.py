@@ -47,13 +47,35 @@ def lines(raw: bytes) -> bytes:
     return raw.replace(b"\r", b"\n") if b"\n" not in raw else raw
 
 
+_NO_HEADER = re.compile(rb"^(?![!-9;-~]+[ \t]*:|[ \t]|\r?$)", re.MULTILINE)
+_HEADER = re.compile(
+    rb"^(?:Return-Path|Received|Delivered-To|From|To|Cc|Reply-To|Sender|Subject|Date|Message-ID|In-Reply-To|References|MIME-Version|Content-[\w-]+|X-[\w-]+):",
+    re.IGNORECASE,
+)
+
+
 def readable(raw: bytes) -> bytes:
     """Without what stands before the headers: byte order marks, empty lines, the line of a mailbox file."""
     if raw[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         raw = raw.decode("utf-16", "replace").encode("utf-8", "replace")
     if b"\n" not in raw[:20_000] or raw[:1] in b"\xef\r\n":
         raw = lines(raw.removeprefix(b"\xef\xbb\xbf")).lstrip(b"\r\n")
-    return raw.partition(b"\n")[2] if re.match(rb">?From \S+.*\d\d:\d\d", raw[:200]) else raw
+    raw = raw.partition(b"\n")[2] if re.match(rb">?From \S+.*\d\d:\d\d", raw[:200]) else raw
+    return _with_headers_whole(raw)
+
+
+def _with_headers_whole(raw: bytes) -> bytes:
+    """The message with what stands between its headers and is none hung on the one above: there they would end."""
+    ends = re.search(rb"\n\r?\n", raw[:500_000])
+    head = raw[: ends.start() + 1] if ends else b""
+    if not _NO_HEADER.search(head):
+        return raw
+    rows = head.splitlines(keepends=True)
+    last = max((number for number, row in enumerate(rows) if _HEADER.match(row)), default=0)  # below it the text begins
+    kept = [b" " + row if number and _NO_HEADER.match(row) else row for number, row in enumerate(rows[:last])]
+    if kept and _NO_HEADER.match(kept[0]):
+        del kept[0]
+    return b"".join(kept + rows[last:]) + raw[len(head) :]
 
 
 def tree(raw: bytes) -> Message:

@@ -64,7 +64,8 @@ def test_a_signature_line_is_no_boundary():
 @pytest.mark.parametrize(
     ("part", "name"),
     [
-        ("Content-Type: message/rfc822\n\nSubject: x\n\ny", "message.eml"),
+        ("Content-Type: message/rfc822\n\nFrom: a@b.example\n\ny", "message.eml"),
+        ("Content-Type: message/rfc822\n\nSubject: Order 17\n\ny", "Order 17.eml"),
         ('Content-Type: message/rfc822; name="Old order"\n\nSubject: x\n\ny', "Old order.eml"),
         ('Content-Type: message/rfc822; name="old.EML"\n\nSubject: x\n\ny', "old.EML"),
         ("Content-Type: application/octet-stream\n\nx", "attachment.bin"),

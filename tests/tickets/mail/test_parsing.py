@@ -125,7 +125,7 @@ def test_a_message_inside_is_kept_as_a_file_and_its_parts_stay_inside():
     outer.add_attachment(inner)
     mail = parsing.parse(outer.as_bytes())
     assert mail.text == "outside"
-    assert [(file.name, file.content_type) for file in mail.files] == [("message.eml", "message/rfc822")]
+    assert [(file.name, file.content_type) for file in mail.files] == [("inner.eml", "message/rfc822")]
     assert b"in.pdf" in mail.files[0].content
 
 

@@ -1,0 +1,273 @@
+"""Mail as careless programs write it: each of these was met in the tests of another project."""
+
+import pytest
+
+from tests.tickets.mail.test_parsing import read
+from tickets.mail import html, quotes
+from tickets.mail.charsets import decode
+from tickets.mail.parsing import Doubt
+
+PDF = "Content-Type: application/pdf; name=a.pdf\nContent-Transfer-Encoding: {}\n\nJVBERi0x\n"
+
+
+# ------------------------------------------------------------------------------------------- headers
+@pytest.mark.parametrize(
+    "stray",
+    ["quite Delivered-To: x@x.example", "example.com>", "---- Original email message ----", "by mx.example with SMTP"],
+)
+def test_a_line_among_the_headers_that_is_none_ends_them_not(stray):
+    mail = read(
+        f"Received: from a\n{stray}\nFrom: Kim <kim@shop.example>\nSubject: Help\nContent-Type: text/html\n\n<p>Hello</p>"
+    )
+    assert (mail.sender, mail.subject, mail.text) == ("kim@shop.example", "Help", "Hello")
+
+
+def test_a_line_above_the_headers_is_left_out():
+    assert read("---- Your mail ----\nFrom: kim@shop.example\nSubject: Help\n\nHello").sender == "kim@shop.example"
+
+
+def test_a_text_right_below_the_headers_is_the_text():
+    assert (
+        read("From: kim@shop.example\nSubject: Help\nHello, my lamp.\nIt is dark.").text
+        == "Hello, my lamp.\nIt is dark."
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ('"Bank" <=?utf-8?Q?ceo=40bank.example=3E?=@evil.example>', "ceobank.example@evil.example"),
+        ("=?utf-8?Q?ceo=40bank.example?=@evil.example", "ceobank.example@evil.example"),
+        ("<=?utf-8?Q?kim?=@shop.example>", "kim@shop.example"),
+        ("=?utf-8?Q?kim=40shop.example?=", "kim@shop.example"),
+        ("<kim@shop.example.>", "kim@shop.example"),
+    ],
+)
+def test_what_is_encoded_in_an_address_changes_no_domain(written, address):
+    assert read(f"From: {written}\n\nx").sender == address
+
+
+def test_addresses_with_nothing_between_them_are_several():
+    mail = read("From: kim@shop.example ann@shop.example\nTo: a@desk.example b@desk.example\n\nx")
+    assert (mail.sender, mail.doubt) == ("kim@shop.example", Doubt.SEVERAL)
+    assert mail.copies == ["a@desk.example", "b@desk.example"]
+
+
+VIA = "From: 'Ann Lee' via Support <support@desk.example>\nPrecedence: list\n{}\n\nx"
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "Reply-To: Ann Lee <ann@shop.example>",
+        "X-Original-From: Ann Lee <ann@shop.example>\nReply-To: support@desk.example",
+        "Reply-To: support@desk.example, ann@shop.example",
+        "X-MailFrom: ann@shop.example",
+    ],
+)
+def test_who_wrote_to_a_list_that_sends_in_its_own_name(named):
+    mail = read(VIA.format(named))
+    assert (mail.sender, mail.sender_name, mail.doubt) == ("ann@shop.example", "Ann Lee", Doubt.NOT_FROM)
+
+
+@pytest.mark.parametrize(
+    "mail", [VIA.format("X: y"), VIA.format("Reply-To: ann@shop.example").replace("Precedence", "X-P")]
+)
+def test_without_a_list_or_another_name_from_counts(mail):
+    assert read(mail).sender == "support@desk.example"
+
+
+def test_a_list_that_writes_its_loop_mark_brings_mail_of_people():
+    mail = read("From: a@b.example\nX-Loop: list@lists.example\nList-Id: <list.lists.example>\n\nx")
+    assert (mail.automatic, mail.unanswerable) == (False, True)
+
+
+def test_a_name_keeps_its_apostrophe():
+    assert read("From: 'Ann' of Support <a@b.example>\n\nx").sender_name == "'Ann' of Support"
+
+
+# ---------------------------------------------------------------------------------------------- parts
+@pytest.mark.parametrize(
+    "kind",
+    [
+        r"text/html Content-Transfer-Encoding: 8bit\r\n", 'text/html charset="utf-8"', "text/html, charset=utf-8",
+        '"text/html"; charset=utf-8', ": text/html; charset=utf-8", "<text/html>; charset=utf-8",
+    ],
+)  # fmt: skip
+def test_a_content_type_that_is_nearly_one(kind):
+    mail = read(f"From: a@b.example\nContent-Type: {kind}\n\n<p>Grüße</p>".encode())
+    assert (mail.text, mail.files) == ("Grüße", [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"), [("text/enriched", "<bold>Hello</bold> you"), ("text/markdown", "Hello you")]
+)
+def test_a_text_in_another_form_is_a_text_where_it_is_all(kind, text):
+    mail = read(f"From: a@b.example\nContent-Type: {kind}\n\n{text}")
+    assert (mail.text, mail.files) == ("Hello you", [])
+
+
+def test_a_text_in_several_forms_is_one_text():
+    forms = [("text/plain", "Hello"), ("text/x-amp-html", "<p>Hello"), ("text/html", "<p>Hello</p>")]
+    parts = "".join(f"--b\nContent-Type: {kind}\n\n{text}\n" for kind, text in forms)
+    mail = read(f"From: a@b.example\nContent-Type: multipart/alternative; boundary=b\n\n{parts}--b--")
+    assert (mail.text, mail.files) == ("Hello", [])
+
+
+@pytest.mark.parametrize(
+    "how", ["base64;", '"base64"', "base64 (by x)", "base-64", "BASE64", "7bit\nContent-Transfer-Encoding: base64"]
+)
+def test_base64_by_another_name(how):
+    mail = read(f"From: a@b.example\nContent-Type: multipart/mixed; boundary=b\n\n--b\n{PDF.format(how)}--b--")
+    assert [file.content for file in mail.files] == [b"%PDF-1"]
+
+
+@pytest.mark.parametrize("how", ["quoted printable", "quoted-printable;", "quotedprintable", "Quoted_Printable"])
+def test_quoted_printable_by_another_name(how):
+    mail = read(
+        f"From: a@b.example\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: {how}\n\nGr=C3=BC=C3=9Fe =\nall"
+    )
+    assert mail.text == "Grüße all"
+
+
+@pytest.mark.parametrize("body", ["begin 644 x\n+5&5S=\"!S=')I;F<`\n`\nend", "+5&5S=\"!S=')I;F<`"])
+def test_a_part_that_is_uuencoded(body):
+    mail = read(
+        f"From: a@b.example\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/csv; name=x.csv\n"
+        f"Content-Transfer-Encoding: x-uuencode\n\n{body}\n--b--"
+    )
+    assert [file.content for file in mail.files] == [b"Test string"]
+
+
+def test_a_boundary_beyond_ascii():
+    mail = read(
+        f'From: a@b.example\nContent-Type: multipart/mixed; boundary="bad-µ"\n\n--bad-µ\nContent-Type: text/html\n\n<p>Grüße</p>\n--bad-µ\n{PDF.format("base64")}--bad-µ--\n'.encode()
+    )
+    assert (mail.text, [file.content for file in mail.files]) == ("Grüße", [b"%PDF-1"])
+
+
+def test_a_name_in_the_charset_of_the_whole_mail():
+    name = "绩效管理.xls".encode("gb18030")
+    mail = read(
+        b'From: a@b.example\nContent-Type: multipart/mixed; charset="GB2312"; boundary=b\n\n--b\nContent-Type: application/vnd.ms-excel\n'
+        b'Content-Disposition: attachment; filename="' + name + b'"\n\nx\n--b--'
+    )
+    assert [file.name for file in mail.files] == ["绩效管理.xls"]
+
+
+def test_a_name_in_its_place_alone():
+    mail = read(
+        "From: a@b.example\nContent-Type: image/jpeg\nContent-Location: http://x.example/a/Photo25.jpg?x=1\n\nx"
+    )
+    assert [file.name for file in mail.files] == ["Photo25.jpg"]
+
+
+# ------------------------------------------------------------------------------------------- Japanese
+@pytest.mark.parametrize("charset", ["iso-2022-jp", None, "us-ascii", "utf-8"])
+def test_japanese_of_seven_bits_with_the_letters_of_windows(charset):
+    raw = b"Re: \x1b$B-!8+@Q$N7o\x1b(B (1) \x1b$B-j%F%9%H\x1b(J"
+    assert decode(raw, charset) == "Re: ①見積の件 (1) ㈱テスト"
+
+
+def test_japanese_of_eight_bits_that_says_it_has_seven():
+    assert decode("ツール".encode("cp932"), "iso-2022-jp") == "ツール"
+
+
+def test_korean_of_seven_bits_is_korean():
+    assert decode("안녕".encode("iso2022_kr"), "iso-2022-kr") == "안녕"
+
+
+# ------------------------------------------------------------------------------------------ quotations
+@pytest.mark.parametrize(
+    "attribution",
+    [
+        "On Mon, 3 Jun 2024 at 10:00, Support <support@desk.example> wrote:",
+        "Am 3. Juni 2024 um 10:00 schrieb Support\n<support@desk.example>:",
+    ],
+)
+def test_what_stands_right_above_an_attribution_is_the_persons(attribution):
+    mine = "Hello,\nthe number is 17.\nThanks"
+    assert quotes.split_reply(f"{mine}\n{attribution}\n> Please send it.") == (
+        mine,
+        f"{attribution}\n> Please send it.",
+    )
+
+
+def test_who_tells_what_somebody_wrote_quotes_nothing():
+    text = "Hello,\nI wrote to info@shop.example on 3 May\nand your colleague wrote:\nplease wait 3 days.\n\nI waited."
+    assert quotes.split_reply(text) == (text, "")
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "---------- Forwarded message ---------", "Begin forwarded message:\n", "-------- Weitergeleitete Nachricht --------",
+        "----- Original Nachricht ----", "Gesendet: Montag, 1. Januar 2024 um 10:00 Uhr", "-------- Message original --------",
+    ],
+)  # fmt: skip
+def test_a_forward_without_a_word_of_ones_own_is_shown(above):
+    text = f"{above}\nVon: Bob <bob@shop.example>\nAn: a@b.example\nBetreff: Lampe\n\nSie brennt nicht."
+    assert quotes.split_reply(text) == (text, "")
+    assert quotes.forwarded("W.: Lampe", text).sender == "bob@shop.example"
+
+
+@pytest.mark.parametrize("line", ["", "-------- Originalnachricht --------\n"])
+def test_headers_that_begin_with_what_it_is_about(line):
+    text = f"Please look.\n\n{line}Objet: Lampe\nDate: 2027-01-04 11:27\nDe: Un <un@shop.example>\nÀ: a@b.example\n\nBonjour"
+    assert quotes.split_reply(text)[0] == "Please look."
+    assert quotes.forwarded("Fwd: Lampe", text).sender == "un@shop.example"
+    assert quotes.forwarded("Fwd: Lampe", text).said_above == "Please look."
+
+
+def test_a_ruler_alone_is_not_folded():
+    text = "Take part:\n\n==========\nhttps://x.example\n=========="
+    assert quotes.split_reply(text) == (text, "")
+
+
+OWN_TABLE = '<p>These fail:</p><table><tr><td style="border:solid #E1E1E1 1.0pt">17</td><td>failed</td></tr></table><div style="border-top:solid #E1E1E1 1pt">And these</div>'
+
+
+def test_a_table_and_a_line_of_ones_own_are_no_quotation():
+    assert html.split_quotation(OWN_TABLE)[1] == ""
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        '<div style="border:none;border-top:solid #E1E1E1 1.0pt"><p><b>From:</b> Desk</p></div><p>Old</p>',
+        '<div name="quote"><b>Gesendet:</b> heute<br>Old</div>', '<div name="messageReplySection">Old</div>', '<div class="domino-section">Old</div>',
+        '<div class="gmail_signature">Kim, Shop</div>',
+    ],
+)  # fmt: skip
+def test_marks_of_more_programs(below):
+    above, quoted = html.split_quotation(f"<div>Yes.</div>{below}")
+    assert html.to_text(above) == "Yes."
+    assert html.to_text(quoted)
+
+
+def test_a_quotation_known_by_its_words_is_cut_from_the_page_too():
+    page = "<p>Ja, <b>bitte</b>.</p><p>-----Ursprüngliche Nachricht-----<br>Von: Desk<br>Gesendet: heute<br>Betreff: Lampe</p><p>Old</p>"
+    mail = read(f"From: a@b.example\nSubject: AW: Lampe\nContent-Type: text/html; charset=utf-8\n\n{page}".encode())
+    assert mail.fresh == "Ja, bitte."
+    assert "Old" in mail.quoted
+    assert "Old" not in mail.fresh_html
+    assert "<b>bitte</b>" in mail.fresh_html
+
+
+def test_what_cannot_be_cut_from_the_page_is_shown_once():
+    page = "<pre>Yes.\n\nOn Mon, 3 Jun 2024 at 10:00, Desk &lt;desk@b.example&gt; wrote:\n&gt; Old</pre>"
+    mail = read(f"From: a@b.example\nSubject: Re: x\nContent-Type: text/html\n\n{page}")
+    assert ("Old" in mail.fresh_html) != ("Old" in mail.quoted)
+
+
+def test_a_mail_that_is_a_picture_elsewhere_says_so():
+    mail = read(
+        'From: a@b.example\nContent-Type: text/html\n\n<a href="https://x.example/"><img src="https://x.example/a.png" alt="Your bill"></a>'
+    )
+    assert mail.text == "[remote picture: Your bill]"
+    assert "https://x.example/" in mail.html
+
+
+def test_html_that_is_longer_than_anybody_reads_says_where_the_rest_is():
+    page = "<p>Order</p>" * (html.MOST_HTML // 12 + 1)
+    assert read(f"From: a@b.example\nContent-Type: text/html\n\n{page}").text.endswith("in its raw message.]")
