@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,8 +48,11 @@ def reread_settings() -> None:
     django.setup()
 
 
-def prepare(*, demo: bool, shop: "Postgres | None") -> None:
-    """Bring database, content and static files up to date; each part says what it does the first time."""
+def prepare(*, demo: bool, shop: "Postgres | None") -> dict[str, str]:
+    """Bring database, content and static files up to date; each part says what it does the first time.
+
+    The variables in which the desk's processes find the demo shop.
+    """
     from django.db import connection
     from django.db.migrations.executor import MigrationExecutor
 
@@ -60,15 +62,17 @@ def prepare(*, demo: bool, shop: "Postgres | None") -> None:
         call_command("migrate", interactive=False, verbosity=0)
     call_command("createcachetable", verbosity=0)
     call_command("load_guide", verbosity=0)
+    variables: dict[str, str] = {}
     if demo:
         call_command("load_demo", verbosity=0)
         if shop is not None:
             from supportdesk.demo import shop as demo_shop
 
             dsn, port = demo_shop.prepare(shop, data=settings.DATA)
-            os.environ |= {"DESK_DEMO_SHOP_DSN": dsn, "DESK_DEMO_SHOP_PORT": str(port)}
+            variables = {"DESK_DEMO_SHOP_DSN": dsn, "DESK_DEMO_SHOP_PORT": str(port)}
     _collect_static()
     connection.close()
+    return variables
 
 
 def _collect_static() -> None:

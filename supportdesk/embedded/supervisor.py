@@ -1,8 +1,10 @@
 """Start everything, wait, and stop everything: by a signal, or because one of the processes ended."""
 
 import fcntl
+import multiprocessing
 import os
 import signal
+import socket
 import sys
 import time
 import urllib.error
@@ -16,12 +18,17 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from supportdesk.crypto import UnknownKey
-from supportdesk.embedded import places, processes, servers
+from supportdesk.embedded import parts, places, processes, servers
 from supportdesk.embedded.places import Trouble
 from supportdesk.embedded.servers import say
 from supportdesk.errors import DeskError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+# What is wrong with the machine or the settings, and is said in a line.
+TOLD = (Trouble, ImproperlyConfigured, CommandError, DeskError, DatabaseError, OSError)
+SHORT = 5  # seconds of life below which a process that ended is not started again
 
 
 class _Stop(Exception):
@@ -36,6 +43,7 @@ class Supervisor:
         self.children: list[processes.Child] = []
         self._lock: IO[str] | None = None
         self._data: Path | None = None
+        self._web: parts.Part | None = None
 
     def run(self) -> int:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -47,16 +55,10 @@ class Supervisor:
             say("\nStopping ...")
             return 0
         except _Died as death:
-            say(f"supportdesk: {death.name} ended with {death.code} while it started; its messages are above")
+            say(f"supportdesk: {death} while it started; its messages are above")
             return 1
-        except (Trouble, ImproperlyConfigured, CommandError, DeskError) as error:
-            say(f"supportdesk: {error}")
-            return 2
-        except DatabaseError as error:
-            say(f"supportdesk: the database refuses: {' '.join(str(error).split())}")
-            return 2
-        except OSError as error:
-            say(f"supportdesk: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        except TOLD as error:
+            say(f"supportdesk: {_words_of(error)}")
             return 2
         finally:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -77,7 +79,7 @@ class Supervisor:
         with_demo = self.demo and not production
         shop = self._start_shop(where) if with_demo and where else None
         try:
-            preparation.prepare(demo=with_demo, shop=shop)
+            self._prepare(demo=with_demo, shop=shop)
         except UnknownKey as error:
             if where is None or where.servers.is_relative_to(data):
                 raise
@@ -93,6 +95,32 @@ class Supervisor:
             say(preparation.LOGINS)
         elif preparation.nobody_signs_in():
             say(preparation.FIRST)
+
+    def _prepare(self, *, demo: bool, shop: servers.Postgres | None) -> None:
+        """Prepare in a child: what it connects to and loads stays out of those that are forked later."""
+        from supportdesk.embedded import preparation
+
+        receiving, sending = multiprocessing.Pipe(duplex=False)
+
+        def run() -> None:
+            try:
+                sending.send(preparation.prepare(demo=demo, shop=shop))
+            except TOLD as error:
+                sending.send(error)
+
+        child = processes.fork("setting up", run, title="desk setting up")
+        self.children.append(child)
+        sending.close()
+        try:
+            with receiving:
+                found = receiving.recv()
+        except EOFError:
+            raise _Died(child.name, child.process.wait(timeout=10)) from None
+        child.process.wait(timeout=10)
+        self.children.remove(child)
+        if isinstance(found, Exception):
+            raise found
+        os.environ |= found
 
     def _read_settings(self) -> tuple[Path, bool]:
         """The data folder and whether this is production, from the settings' own reading of the environment."""
@@ -161,46 +189,25 @@ class Supervisor:
         return cluster
 
     def _start_desk(self) -> None:
-        env = dict(os.environ)
-        python = sys.executable
+        parts.load()
+        for part in parts.in_background():
+            self.children.append(self._fork(part))
+        if self.demo and os.environ.get("DESK_DEMO_SHOP_DSN"):
+            command = [sys.executable, "-m", "supportdesk.demo.app"]
+            self.children.append(processes.start("the demo shop", command, env=os.environ, cwd=ROOT, patience=5.0))
+        # Last, so that no other holds the socket.
         from django.conf import settings
 
-        celery = [python, "-m", "celery", "--app", "supportdesk", "--quiet"]
-        commands: list[tuple[str, list[str], float]] = [
-            (
-                "the web server",
-                [python, "-m", "uvicorn", "supportdesk.asgi:application", "--host", "127.0.0.1", "--port", str(self.port),
-                 "--workers", str(settings.WEB_WORKERS), "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "3",
-                 "--lifespan", "on"],
-                10.0,
-            ),
-            (
-                "the worker",
-                [*celery, "worker", "--queues", "default,sla", "--concurrency", "3", "--hostname", "desk@%h",
-                 "--without-gossip", "--without-mingle", "--loglevel", "WARNING"],
-                15.0,
-            ),
-            (
-                "the mail worker",
-                [*celery, "worker", "--queues", "mail", "--concurrency", "2", "--hostname", "mail@%h",
-                 "--without-gossip", "--without-mingle", "--loglevel", "WARNING"],
-                15.0,
-            ),
-            ("the mail fetcher", [python, "manage.py", "mail_fetcher"], 30.0),
-            (
-                "the runbook worker",
-                [*celery, "worker", "--queues", "runbooks", "--concurrency", str(settings.RUNBOOK_SLOTS),
-                 "--hostname", "runbooks@%h", "--without-gossip", "--without-mingle", "--loglevel", "WARNING"],
-                15.0,
-            ),
-            ("beat", [*celery, "beat", "--loglevel", "WARNING", "--pidfile="], 10.0),
-        ]  # fmt: skip
-        if settings.SMTP_PORT or settings.LMTP_PORT:
-            commands.append(("the mail listener", [python, "manage.py", "mail_listener"], 15.0))
-        if self.demo and os.environ.get("DESK_DEMO_SHOP_DSN"):
-            commands.append(("the demo shop", [python, "-m", "supportdesk.demo.app"], 5.0))
-        for name, argv, patience in commands:
-            self.children.append(processes.start(name, argv, env=env, cwd=ROOT, patience=patience))
+        self._web = parts.web(socket.create_server(("127.0.0.1", self.port), backlog=2048))
+        self.children += [self._fork(self._web) for _ in range(settings.WEB_WORKERS)]
+
+    def _fork(self, part: parts.Part) -> processes.Child:
+        def run() -> None:
+            if self._lock:
+                self._lock.close()  # it is the supervisor's, and ends with it
+            part.run()
+
+        return processes.fork(part.name, run, title=part.title, patience=part.patience)
 
     def _await_web(self) -> None:
         deadline = time.monotonic() + 60
@@ -221,13 +228,23 @@ class Supervisor:
             if code is not None:
                 raise _Died(child.name, code)
 
+    def _keep_serving(self) -> None:
+        """Start a web process again that ended: others serve meanwhile. One that ends at once will do so again."""
+        for place, child in enumerate(self.children):
+            served = self._web and child.name == self._web.name and child.process.poll() is not None
+            if self._web and served and time.monotonic() - child.begun > SHORT:
+                say(f"supportdesk: {_Died(child.name, child.process.poll() or 0)}; it is started again")
+                child.kill_group()
+                self.children[place] = self._fork(self._web)
+
     def _watch(self) -> int:
         try:
             while True:
+                self._keep_serving()
                 self._check_children()
                 time.sleep(0.25)
         except _Died as death:
-            say(f"supportdesk: {death.name} ended with {death.code}; everything else is being stopped")
+            say(f"supportdesk: {death}; everything else is being stopped")
             return 1
 
     def _stop_all(self) -> None:
@@ -246,9 +263,15 @@ class Supervisor:
 
 class _Died(Exception):
     def __init__(self, name: str, code: int) -> None:
-        super().__init__(name)
-        self.name = name
-        self.code = f"signal {-code}" if code < 0 else f"exit code {code}"
+        super().__init__(f"{name} ended with {f'signal {-code}' if code < 0 else f'exit code {code}'}")
+
+
+def _words_of(error: Exception) -> str:
+    if isinstance(error, DatabaseError):
+        return f"the database refuses: {' '.join(str(error).split())}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
+    return str(error)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -91,6 +91,11 @@ class Desk:
             cursor = connection.execute(query, values)  # type: ignore[arg-type]
             return cursor.fetchall() if cursor.description else []
 
+    def threads(self) -> int:
+        """How many threads the supervisor has."""
+        assert self.process
+        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+
     def processes(self) -> list[int]:
         """Every living process that was started with this data folder."""
         marker = f"DESK_DATA={self.data}\0".encode()
