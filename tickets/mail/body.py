@@ -7,15 +7,17 @@ import zipfile
 from dataclasses import dataclass, field
 from email.message import Message
 from html import escape
+from typing import Any
+from urllib.parse import unquote_to_bytes
 
-from tickets.mail import charsets, headers, html, source, uuencode
+from tickets.mail import charsets, headers, html, noise, source, uuencode
 from tickets.mail.charsets import decode
 
 MOST_PARTS = 5000
 MOST_SIGNED = 5  # signatures within signatures that are unpacked
 MOST_FILES = 199  # beyond these the rest is packed into one archive
 MOST_TEXT = 1_000_000  # characters of text that are kept of a mail; all of it is in the raw message
-_REPORTS = {"message/delivery-status", "message/disposition-notification"}
+_REPORTS = noise.REPORTS | {"message/disposition-notification", "message/feedback-report", "message/global-headers"}
 _FILES_OF_TEXT = {
     "text/calendar",
     "text/csv",
@@ -95,6 +97,7 @@ class Body:
         count = 0
         while waiting and count < MOST_PARTS:
             (part, section), count = waiting.pop(0), count + 1
+            part = source.with_headers_whole(part) if section is not None or count > 1 else part
             kind = headers.kind(part)
             if part.get_content_maintype() == "multipart":
                 self._protect(kind)
@@ -104,10 +107,11 @@ class Body:
                         section = self._section()
                     waiting = [(one, section) for one in below] + waiting
                     continue
+            self._protect(kind)
             self._leaf(part, kind, section)
 
     def _protect(self, kind: str) -> None:
-        if kind == "multipart/encrypted":
+        if kind == "multipart/encrypted" or kind == "application/pgp-encrypted":
             self.protection = "encrypted"
         elif kind == "multipart/signed":
             self.protection = self.protection or "signed"
@@ -117,10 +121,10 @@ class Body:
         if self.protection == "signed" and kind in _SIGNATURES:
             return  # it proves nothing to a reader; the raw message has it
         if part.get_content_maintype() == "message" and kind not in _REPORTS:
-            content = _attached_message(part)
+            content = headers.carried(part)
             name = name or headers.file_name(headers.value(source.headers_of(content), "Subject"))[:80] or "message"
             name = name if name.lower().endswith(".eml") else f"{name}.eml"
-            self.files.append(File(name, "message/rfc822", content))
+            self.files.append(File(name, "message/rfc822" if kind != "message/partial" else kind, content))
             return
         if kind in {"application/pkcs7-mime", "application/x-pkcs7-mime"}:
             said = headers.param(part, "smime-type").lower()
@@ -130,7 +134,7 @@ class Body:
                 self._depth += 1
                 self._walk(source.tree(source.readable(inner)))
                 return
-        content = headers.content(part) or b"\n".join(_written_again(one) for one in headers.inner(part))
+        content = headers.content(part) or headers.carried(part)
         text_kind = (
             kind if kind in {"text/plain", "text/html"} else "text/plain" if kind.startswith("multipart/") else ""
         )
@@ -141,7 +145,7 @@ class Body:
                 return
             text_kind = "" if self._sections else "text/plain"  # all that there is
         # A text with a name is a file, unless it is the first that there is.
-        named = bool(name) and (not text_kind or bool(self._sections))
+        named = bool(name) and (not text_kind or (bool(self._sections) and section is None))
         is_file = is_attached or named or not text_kind
         is_tnef = kind in {"application/ms-tnef", "application/vnd.ms-tnef"} or name.lower() == "winmail.dat"
         if is_tnef and self._unpacked(content):
@@ -170,15 +174,8 @@ class Body:
 
         try:
             found = TNEF(content, do_checksum=False)
-            body, page = found.body, found.htmlbody
-            files = [
-                File(
-                    headers.person(str(one.long_filename() or one.name or "attachment")),
-                    "application/octet-stream",
-                    bytes(one.data or b""),
-                )
-                for one in found.attachments
-            ]
+            body, page, rich = found.body, found.htmlbody, found.rtfbody
+            files = [_of_tnef(one) for one in found.attachments]
         except MemoryError:
             raise
         except Exception:  # a broken one stays what it is: a file
@@ -187,8 +184,34 @@ class Body:
             self._section().pages.append(page if isinstance(page, str) else decode(page, None))
         elif body:
             self._section().plain.append(body if isinstance(body, str) else decode(body, None))
+        elif rich and (text := _words_of_rtf(rich)):
+            self._section().plain.append(text)
         self.files += files
-        return bool(page or body or files)
+        return bool(page or body or files) and not (rich and not (page or body or text))
+
+
+def _of_tnef(attached: Any) -> File:
+    """A file of a winmail.dat, and what its HTML calls it by (MS-OXCMSG, 2.2.2.29)."""
+    said = {one.name: one.data for one in attached.mapi_attrs}
+    name = headers.file_name(headers.person(str(attached.long_filename() or attached.name or "attachment").strip("\0")))
+    content_id = said.get(0x3712, "")
+    content_id = content_id if isinstance(content_id, str) else decode(bytes(content_id or b""), None)
+    content = bytes(attached.data or b"")
+    content = content[16:] if said.get(0x3705) == 6 else content  # of an OLE object: before it stands what it is
+    return _of_type(name, content, content_id.strip("\0 <>"))
+
+
+def _words_of_rtf(rich: bytes | str) -> str:
+    """Plain words of RTF; empty where nobody can read it."""
+    from striprtf.striprtf import rtf_to_text
+
+    try:
+        text = rich if isinstance(rich, str) else rich.decode("latin-1")
+        return str(rtf_to_text(text, errors="replace")).replace("\0", "").strip()
+    except MemoryError:
+        raise
+    except Exception:  # a stranger's RTF breaks the library: then the file is kept
+        return ""
 
 
 def _without_marks(kind: str, text: str) -> str:
@@ -196,9 +219,9 @@ def _without_marks(kind: str, text: str) -> str:
     return html.to_text(text) if kind in {"text/enriched", "text/richtext"} else text
 
 
-def _of_type(name: str, content: bytes) -> File:
+def _of_type(name: str, content: bytes, content_id: str = "") -> File:
     """A file whose name alone says what it is."""
-    return File(name, _TYPES.guess_type(name)[0] or "application/octet-stream", content)
+    return File(name, _TYPES.guess_type(name)[0] or "application/octet-stream", content, content_id)
 
 
 def _unbroken(content: bytes) -> list[Message]:
@@ -258,28 +281,6 @@ def _unarmoured(text: str) -> str:
     return text
 
 
-def _attached_message(part: Message) -> bytes:
-    """A message inside, as a file; also one that was encoded, which it ought not to be."""
-    if how := headers.encoding(part):
-        holder = Message()
-        holder["Content-Transfer-Encoding"] = how
-        holder.set_payload("\n".join(str(inner) for inner in headers.inner(part)).strip())
-        if decoded := headers.content(holder):
-            return decoded
-    for inner in headers.inner(part):
-        return _written_again(inner)
-    return headers.content(part)
-
-
-def _written_again(message: Message) -> bytes:
-    try:
-        return message.as_bytes()
-    except MemoryError:
-        raise
-    except Exception:  # what was not well-formed cannot always be written again; the raw message has it
-        return b"\n".join(f"{name}: {headers.readable(text)}".encode() for name, text in message.raw_items())
-
-
 def _filename(part: Message, message: Message) -> str:
     """The name of a part as a file; `message` says in what charset it may be, where the part does not."""
     named_in = part if headers.param(part, "charset") else message
@@ -287,20 +288,38 @@ def _filename(part: Message, message: Message) -> str:
         raw = next((raw for one, raw in part.raw_items() if one.lower() == header.lower()), "")
         if any("\udc80" <= c <= "\udcff" for c in str(raw)):
             part.replace_header(header, headers.readable(raw, named_in))
-    try:
-        name = part.get_filename() or ""
-    except Exception:  # RFC 2231 pieces that do not fit together
-        name = headers.param(part, "name")
+    name = _extended(part)
+    if not name:
+        try:
+            name = part.get_filename() or ""
+        except Exception:  # RFC 2231 pieces that do not fit together
+            name = headers.param(part, "name")
+    if not name and (loose := _NAMED.search(f"{part.get('Content-Disposition', '')} {part.get('Content-Type', '')}")):
+        name = loose[1]
+    name = name.strip('"').partition('"')[0].rpartition("\\")[2]  # some give the place on their own disk
     if not name and not headers.kind(part).startswith("text/"):
         place = headers.value(part, "Content-Location").partition("?")[0].rpartition("/")[2]
         name = place if "." in place else ""
     return headers.file_name(headers.readable(name)) if name else ""
 
 
+_EXTENDED = re.compile(r"\b(?:file)?name\*\s*=\s*\"?(?:([\w.:-]*)'[\w-]*')?([^;\"\s]+)", re.IGNORECASE)
+_NAMED = re.compile(r"\b(?:file)?name\s*=\s*\"?([^\";\r\n]{1,300})", re.IGNORECASE)
+
+
+def _extended(part: Message) -> str:
+    """The name in the form of RFC 5987, which counts where a plain one stands beside it (RFC 6266, 4.3)."""
+    for header in ("Content-Disposition", "Content-Type"):
+        if found := _EXTENDED.search(str(part.get(header, ""))):
+            return decode(unquote_to_bytes(found[2]), found[1] or None)
+    return ""
+
+
 def _default_name(kind: str) -> str:
     return {"text/calendar": "invitation.ics", "text/html": "page.html", "application/pgp-signature": "signature.asc",
             "application/pkcs7-signature": "smime.p7s", "application/pkcs7-mime": "smime.p7m",
-            "message/delivery-status": "delivery-report.txt", "text/rfc822-headers": "headers.txt", "message/disposition-notification": "read-receipt.txt"}.get(
+            "message/delivery-status": "delivery-report.txt", "message/global-delivery-status": "delivery-report.txt",
+            "message/feedback-report": "complaint.txt", "message/global-headers": "headers.txt", "text/rfc822-headers": "headers.txt", "message/disposition-notification": "read-receipt.txt"}.get(
         kind, f"attachment{_TYPES.guess_extension(kind, strict=False) or ('.txt' if kind.startswith('text/') else '.bin')}"
     )  # fmt: skip
 

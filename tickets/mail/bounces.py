@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from tickets.mail import outgoing
 from tickets.mail.addresses import ticket_number_of_ours
-from tickets.mail.noise import Bounce
+from tickets.mail.returned import Bounce
 from tickets.models import InboundEmail, Letter, MailAddress, OutboundEmail, Ticket, TicketEvent
 
 

@@ -16,7 +16,7 @@ _ALIASES = {
     "x-mac-roman": "mac_roman", "macintosh": "mac_roman", "iso-8859-8-i": "cp1255", "iso-8859-8-e": "cp1255", "logical": "cp1255",
     "iso-8859-9": "cp1254", "iso-8859-6-i": "iso8859_6", "tis-620": "cp874", "iso-8859-11": "cp874", "utf8mb4": "utf-8",
     "unicode-1-1-utf-8": "utf-8", "unicode-1-1-utf-7": "utf-7", "x-unknown": "", "unknown-8bit": "", "unknown": "", "default": "", "windows-1252": "cp1252", "cp-1252": "cp1252", "x-cp1252": "cp1252",
-    "binary": "", "8bit": "",
+    "koi8-ru": "koi8_u", "mac": "mac_roman", "x-macroman": "mac_roman", "mac-ce": "mac_latin2", "iso-8859-6-e": "iso8859_6", "binary": "", "8bit": "",
 }  # fmt: skip
 _NO_MORE_THAN_ASCII = {"us-ascii", "ascii", "ansi_x3.4-1968"}
 FEW = 20  # bytes beyond ASCII below which a guess is worth nothing
@@ -30,10 +30,16 @@ def codec_of(charset: str | None) -> str:
     name = _ALIASES.get(name, name)
     if not name:
         return ""
-    with contextlib.suppress(LookupError, ValueError):
-        found = codecs.lookup(name)
-        if found.name.replace("-", "_") not in _NO_CHARSETS and getattr(found, "_is_text_encoding", True):
-            return name
+    for one in (
+        name,
+        _ALIASES.get(bare := name.removeprefix("x-"), bare),
+        re.sub(r"^(?:windows|win)-?(?=\d)", "cp", bare),
+        re.sub(r"^mac-?", "mac_", bare),
+    ):
+        with contextlib.suppress(LookupError, ValueError):
+            found = codecs.lookup(one)
+            if found.name.replace("-", "_") not in _NO_CHARSETS and getattr(found, "_is_text_encoding", True):
+                return one
     return ""
 
 
@@ -78,7 +84,9 @@ def _mixed(error: UnicodeError) -> tuple[str, int]:
     """A letter of Western Europe among UTF-8, which a program put into it as it was; else the sign of damage."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
-    found = re.compile(rb"(?<=[A-Za-z ])[\xc0-\xff]{1,3}(?=[A-Za-z .,;!?\r\n])").match(error.object, error.start)
+    found = re.compile(rb"(?<=[A-Za-z ])[\xc0-\xff]{1,3}(?=[A-Za-z .,;!?\r\n])|(?<=[A-Za-z])[\xd8-\xff]\Z").match(
+        error.object, error.start
+    )
     return (found[0].decode("latin-1"), found.end()) if found else ("\ufffd", error.end)
 
 
@@ -122,9 +130,12 @@ def decode(raw: bytes, charset: str | None) -> str:
     named = "" if (charset or "").lower() in _NO_MORE_THAN_ASCII and not raw.isascii() else codec_of(charset)
     # What calls itself Latin-1 or ASCII and is valid UTF-8 beyond ASCII is UTF-8: by chance that hardly happens.
     order = ["utf-8", named] if named == "cp1252" else [named, "utf-8"]
+    if named in {"utf-16", "utf16"} and raw[:2] not in {b"\xff\xfe", b"\xfe\xff"}:
+        named = "utf-16-le" if raw[1:200:2].count(0) > raw[:200:2].count(0) else "utf-16-be"  # RFC 2781, 4.3
+        order = [named]
     for name in filter(None, order):
         with contextlib.suppress(LookupError, UnicodeError, ValueError):
-            return raw.decode(name)
+            return raw.decode(name).removeprefix("\ufeff")
     if named.startswith("iso2022_jp") and _is_japanese(raw):
         return raw.decode("cp932")
     for name in filter(None, order):

@@ -157,22 +157,32 @@ def _of_piece(piece: str) -> list[tuple[str, str]]:
         _address_in(one.rpartition(":")[2] if "=?" not in one else one) for one in _BRACKETS.findall(_unquoted(piece))
     ]
     if bracketed := [one for one in inside if one]:
-        name = piece[: piece.rindex("<")] if len(bracketed) == 1 else ""
+        name = piece[: piece.rindex("<") if len(bracketed) == 1 else piece.index("<")]
         group, colon, member = name.partition(":")  # the first of a group stands behind its name
         name = member if colon and not {'"', "?"} & set(group) else name
-        return [(person(_uncommented(name).strip(" <>")), address) for address in bracketed]
+        named = person(_uncommented(name).strip(" <>"))
+        return [(named if number == 0 else "", address) for number, address in enumerate(bracketed)]
+    if "=?" in piece and "@" not in _WORD.sub("", piece) and "@" in (decoded := words(piece)):
+        return _of_piece(decoded)  # encoded as a whole
+    bare = re.sub(r"\([^()]*\)", " ", _unquoted(piece).rpartition(":")[2]).split()
+    alone = [one.lower().rstrip(".") for one in bare if _ADDRESS.fullmatch(one.rstrip(".")) and len(one) <= 254]
+    if (
+        len(bare) > 1 and alone
+    ):  # words beside it, or several with nothing between: to the standard library it is all one
+        before = " ".join(bare[: bare.index(next(one for one in bare if "@" in one))])
+        return [(person(words(before)) if number == 0 else "", one) for number, one in enumerate(alone)]
     try:
         pairs = getaddresses([piece], **_LENIENT)
     except Exception:  # the standard library breaks on some; what looks like an address is one
         pairs = [("", address) for address in _ADDRESS.findall(piece)]
     found = []
     for shown, address in pairs:
-        address = address.strip(" <>\"'").lower()
+        address = address.strip(" <>\"'")
         if "=?" in address or not _ADDRESS.fullmatch(address) or len(address) > 254:
             address = _address_in(address) or _address_in(f"{shown} {address}")
         if address:
-            found.append((person(shown), address.rstrip(".")))
-    return found or [("", one) for one in _ADDRESS.findall(_unquoted(piece).lower())]  # several with nothing between
+            found.append((person(shown), address.lower().rstrip(".")))
+    return found
 
 
 def _address_in(text: str) -> str:
@@ -270,8 +280,13 @@ def encoding(part: Message) -> str:
 
 def kind(part: Message) -> str:
     """The content type of a part, as far as it can be told from what a program made of it."""
-    written = _KIND.match(value(part, "Content-Type").lower())
-    return written[1] if written else part.get_content_type()
+    text = value(part, "Content-Type").lower()
+    if written := _KIND.match(text):
+        return written[1]
+    if "html" in text:
+        return "text/html"
+    is_text = not text.strip() or text.split(";")[0].strip() in {"text", "plain"}
+    return part.get_content_type() if is_text else "application/octet-stream"
 
 
 _KIND = re.compile(r"[\s:\"'<]*([\w.+-]+/[\w.+-]+)")
@@ -297,6 +312,27 @@ def _of_base64(letters: bytes) -> bytes:
     """Letters without their padding; a last one alone holds no byte."""
     letters = letters[:-1] if len(letters) % 4 == 1 else letters
     return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))
+
+
+def carried(part: Message) -> bytes:
+    """What a part of type `message` holds, as it was written; also one that was encoded, which it ought not to be."""
+    below = inner(part)
+    if how := encoding(part):
+        holder = Message()
+        holder["Content-Transfer-Encoding"] = how
+        holder.set_payload("\n".join(str(one) for one in below).strip() if below else part._payload)  # type: ignore[attr-defined]
+        if decoded := content(holder):
+            return decoded
+    return b"\n".join(map(_written_again, below)) if below else content(part)
+
+
+def _written_again(message: Message) -> bytes:
+    try:
+        return message.as_bytes()
+    except MemoryError:
+        raise
+    except Exception:  # what was not well-formed cannot always be written again; the raw message has it
+        return b"\n".join(f"{name}: {readable(text)}".encode() for name, text in message.raw_items())
 
 
 def param(part: Message, name: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 from django.db import transaction
 
 from tickets.mail import addresses, bounces, incoming
-from tickets.mail.noise import Bounce
 from tickets.mail.outgoing import METADATA
+from tickets.mail.returned import Bounce
 from tickets.models import Mailbox, Via
 
 

@@ -7,7 +7,7 @@ from email.message import Message
 from enum import StrEnum
 
 from supportdesk.text import clean, one_line
-from tickets.mail import authentication, headers, html, noise, quotes, source
+from tickets.mail import authentication, headers, html, noise, quotes, returned, source
 from tickets.mail.body import MOST_TEXT, Body, File, few
 from tickets.mail.charsets import decode
 
@@ -40,7 +40,7 @@ class Mail:
     automatic: bool = False
     auto_reply: bool = False
     unanswerable: bool = False
-    bounce: noise.Bounce | None = None
+    bounce: returned.Bounce | None = None
     doubt: str = ""
     reply_to: str = ""
     forwarded: quotes.Forwarded | None = None
@@ -140,7 +140,7 @@ def parse(raw: bytes, trusted: Sequence[str] = (), *, envelope_from: str | None 
     kept = bool(page.strip()) and (body.is_page or any(f"cid:{one}" in page for one in inline))
     fresh, quoted, fresh_page = _split(text, page, kept=kept, is_page=body.is_page)
     subject = subject_of(message)
-    bounce = noise.bounce_of(message, sender, text, raw)
+    bounce = returned.bounce_of(message, sender, text, raw)
     automatic = bounce is not None or noise.is_automatic(message, sender)
     return Mail(
         sender=sender, sender_name=sender_name, subject=subject, text=text,
@@ -148,7 +148,7 @@ def parse(raw: bytes, trusted: Sequence[str] = (), *, envelope_from: str | None 
         html=html.sanitise(clean(page), inline, remote=remote) if kept else "",
         fresh_html=html.sanitise(clean(fresh_page), inline, remote=remote) if kept else "",
         message_id=next(iter(headers.ids(message, "Message-ID")), ""),
-        references=headers.ids(message, "In-Reply-To") + headers.ids(message, "References")[::-1],
+        references=headers.ids(message, "In-Reply-To") + headers.ids(message, "References")[::-1] + noise.receipt_of(message),
         recipients=[one for _, one in headers.addresses(message, "To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To")],
         copies=list(dict.fromkeys(one for _, one in headers.addresses(message, "To", "Cc"))),
         files=few(body.files), automatic=automatic,

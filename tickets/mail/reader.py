@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from tickets.mail import noise, parsing, quotes
+from tickets.mail import parsing, quotes, returned
 from tickets.mail.body import File
 
 SECONDS = 30.0
@@ -164,7 +164,7 @@ def _mail(facts: dict[str, Any], contents: list[bytes]) -> parsing.Mail:
     files = [File(content=content, **file) for file, content in zip(facts.pop("files"), contents, strict=True)]
     bounce, forwarded = facts.pop("bounce"), facts.pop("forwarded")
     return parsing.Mail(
-        files=files, bounce=noise.Bounce(**bounce) if bounce else None,
+        files=files, bounce=returned.Bounce(**bounce) if bounce else None,
         forwarded=quotes.Forwarded(**forwarded) if forwarded else None, **facts,
     )  # fmt: skip
 

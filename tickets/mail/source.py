@@ -3,6 +3,7 @@
 import email.policy
 import hashlib
 import re
+from email.errors import MissingHeaderBodySeparatorDefect
 from email.message import Message
 from email.parser import BytesFeedParser
 
@@ -54,12 +55,15 @@ _HEADER = re.compile(
 )
 
 
+_OF_PEOPLE = re.compile(rb"(?:From|To|Cc|Bcc|Sender|Reply-To):", re.IGNORECASE)
+
+
 def readable(raw: bytes) -> bytes:
     """Without what stands before the headers: byte order marks, empty lines, the line of a mailbox file."""
     if raw[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         raw = raw.decode("utf-16", "replace").encode("utf-8", "replace")
-    if b"\n" not in raw[:20_000] or raw[:1] in b"\xef\r\n":
-        raw = lines(raw.removeprefix(b"\xef\xbb\xbf")).lstrip(b"\r\n")
+    if b"\n" not in raw[:20_000] or raw[:1] in b"\xef\r\n \t":
+        raw = lines(raw.removeprefix(b"\xef\xbb\xbf")).lstrip(b"\r\n \t")
     raw = raw.partition(b"\n")[2] if re.match(rb">?From \S+.*\d\d:\d\d", raw[:200]) else raw
     return _with_headers_whole(raw)
 
@@ -72,10 +76,31 @@ def _with_headers_whole(raw: bytes) -> bytes:
         return raw
     rows = head.splitlines(keepends=True)
     last = max((number for number, row in enumerate(rows) if _HEADER.match(row)), default=0)  # below it the text begins
-    kept = [b" " + row if number and _NO_HEADER.match(row) else row for number, row in enumerate(rows[:last])]
-    if kept and _NO_HEADER.match(kept[0]):
-        del kept[0]
+    kept: list[bytes] = []
+    for row in rows[:last]:
+        if not _NO_HEADER.match(row):
+            kept.append(row)
+        elif kept and _may_go_on(kept):
+            kept.append(b" " + row)
     return b"".join(kept + rows[last:]) + raw[len(head) :]
+
+
+def _may_go_on(rows: list[bytes]) -> bool:
+    """Whether what follows may belong to the last header: to addresses words would only add what they are not."""
+    begins = next((number for number in range(len(rows) - 1, -1, -1) if rows[number][:1] not in b" \t"), 0)
+    header = b"".join(rows[begins:])
+    return not _OF_PEOPLE.match(header) or header.count(b"<") > header.count(b">")
+
+
+def with_headers_whole(part: Message) -> Message:
+    """A part whose headers broke off, read again with all of them."""
+    payload = part._payload  # type: ignore[attr-defined]
+    if not isinstance(payload, str) or not any(
+        isinstance(one, MissingHeaderBodySeparatorDefect) for one in part.defects
+    ):
+        return part
+    head = "".join(f"{name}: {value}\n" for name, value in part.raw_items())
+    return tree(_with_headers_whole((head + payload).encode("utf-8", "surrogateescape")))
 
 
 def tree(raw: bytes) -> Message:

@@ -177,33 +177,6 @@ def test_pgp_in_the_text_is_told():
     assert read("From: a@b.example\n\n-----BEGIN PGP SIGNED MESSAGE-----\nx").protection == "signed"
 
 
-def tnef():
-    """A winmail.dat with one file, as Outlook writes it."""
-    import struct
-
-    def attribute(level, kind, name, content):
-        return (
-            struct.pack("<BHHI", level, name, kind, len(content)) + content + struct.pack("<H", sum(content) & 0xFFFF)
-        )
-
-    return struct.pack("<IH", 0x223E9F78, 1) + b"".join([
-        attribute(1, 0x0008, 0x9006, struct.pack("<I", 0x00010000)),
-        attribute(2, 0x0006, 0x9002, b"\x01\x00\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00"),
-        attribute(2, 0x0001, 0x8010, b"report.txt\x00"),
-        attribute(2, 0x0006, 0x800F, b"the content"),
-    ])  # fmt: skip
-
-
-def test_winmail_dat_is_unpacked_and_a_broken_one_kept():
-    message = EmailMessage()
-    message["From"] = "a@b.example"
-    message.set_content("see there")
-    message.add_attachment(tnef(), maintype="application", subtype="ms-tnef", filename="winmail.dat")
-    assert [(f.name, f.content) for f in parsing.parse(message.as_bytes()).files] == [("report.txt", b"the content")]
-    message.get_payload()[1].set_payload(base64.b64encode(b"x\x9f>broken").decode())
-    assert [f.name for f in parsing.parse(message.as_bytes()).files] == ["winmail.dat"]
-
-
 # ----------------------------------------------------------------------------------------------- HTML
 def page(body, *pictures):
     message = EmailMessage()

@@ -271,3 +271,102 @@ def test_a_mail_that_is_a_picture_elsewhere_says_so():
 def test_html_that_is_longer_than_anybody_reads_says_where_the_rest_is():
     page = "<p>Order</p>" * (html.MOST_HTML // 12 + 1)
     assert read(f"From: a@b.example\nContent-Type: text/html\n\n{page}").text.endswith("in its raw message.]")
+
+
+# ------------------------------------------------------------------------------------ more of the same
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("kim@shop.example via Webform", ("", "kim@shop.example")),
+        ("Kim Lee kim@shop.example", ("Kim Lee", "kim@shop.example")),
+        ("kim@shop.example (Kim Lee)", ("Kim Lee", "kim@shop.example")),
+        ("=?UTF-8?B?S2ltIDxraW1Ac2hvcC5leGFtcGxlPg==?=", ("Kim", "kim@shop.example")),
+        ("kim@shop.example\nthis line was torn off", ("", "kim@shop.example")),
+        ("Kim <kim@shop.example> Lee <lee@shop.example>", ("Kim", "kim@shop.example")),
+    ],
+)
+def test_words_beside_an_address_are_not_of_it(written, expected):
+    mail = read(f"From: {written}\nSubject: x\n\nx")
+    assert (mail.sender_name, mail.sender) == expected
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        'Content-Type: application/zip; x-mode=0600;\nname="x.zip"\nContent-Transfer-Encoding: base64',
+        'Content-Type: application/zip; name="x.zip"\ntorn off\nContent-Transfer-Encoding: base64',
+    ],
+)
+def test_headers_of_a_part_that_break_off_are_read(head):
+    mail = read(f"From: a@b.example\nContent-Type: multipart/mixed; boundary=b\n\n--b\n{head}\n\nJVBERi0x\n--b--")
+    assert [(file.name, file.content) for file in mail.files] == [("x.zip", b"%PDF-1")]
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("attachment; filename=\"R_t.pdf\"; filename*=UTF-8''R%C3%A4t.pdf", "Rät.pdf"),
+        ("attachment; filename*=R%C3%A4t.pdf", "Rät.pdf"),
+        ("attachment; filename*=UTF-8''R%E4t.pdf", "Rät.pdf"),
+        ('attachment filename="x.pdf"', "x.pdf"),
+        ('attachment; filename="x.pdf', "x.pdf"),
+        (r'attachment; filename="C:\Users\kim\x.pdf"', "x.pdf"),
+        ("attachment; filename*0*=UTF-8''R%C3%A4; filename*1=t.pdf", "Rät.pdf"),
+    ],
+)
+def test_names_of_files_as_they_are_given(given, name):
+    mail = read(f"From: a@b.example\nContent-Type: application/pdf\nContent-Disposition: {given}\n\nx")
+    assert [file.name for file in mail.files] == [name]
+
+
+@pytest.mark.parametrize(("kind", "text"), [("pdf", ""), ("X-ZIP; name=a.zip", ""), ("text", "PK"), ("<html>", "PK")])
+def test_a_content_type_without_its_half(kind, text):
+    mail = read(f"From: a@b.example\nContent-Type: {kind}\n\nPK")
+    assert (mail.text, len(mail.files)) == (text, 0 if text else 1)
+
+
+def test_html_with_a_name_is_still_the_text_of_an_alternative():
+    words = "One has to read all of this, and it is far longer than what the plain text says of it, so that it counts."
+    mail = read(
+        "From: a@b.example\nContent-Type: multipart/alternative; boundary=b\n\n--b\nContent-Type: text/plain\n\nNeeds HTML.\n"
+        f'--b\nContent-Type: text/html; name="page.html"\n\n<p>{words}</p>\n--b--'
+    )
+    assert (mail.text, mail.files) == (words, [])
+
+
+@pytest.mark.parametrize(
+    ("charset", "codec", "text"),
+    [
+        ("windows-874", "cp874", "สวัสดี"), ("x-big5", "big5", "訂單問題"), ("koi8-ru", "koi8_u", "Їжак"), ("x-mac-cyrillic", "mac_cyrillic", "Помогите"),
+        ("x-mac-ce", "mac_latin2", "Žluťoučký"), ("x-mac-greek", "mac_greek", "Καλημέρα"), ("mac", "mac_roman", "Grüße"), ("win-1251", "cp1251", "Помогите"),
+        ("iso-8859-6-e", "iso8859_6", "مرحبا"), ("utf-16", "utf-16-be", "Grüße"), ("utf-16", "utf-16-le", "Grüße"), ("utf-8", "utf-8-sig", "Grüße"),
+    ],
+)  # fmt: skip
+def test_charsets_by_the_names_that_programs_give_them(charset, codec, text):
+    assert decode(text.encode(codec), charset) == text
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Automatisch antwoord: Lamp",
+        "Автоматический ответ: Лампа",
+        "自動返信",
+        "자동 회신: 램프",
+    ],
+)
+def test_absence_in_more_languages(subject):
+    assert read(f"From: a@b.example\nSubject: {subject}\n\nx".encode()).auto_reply
+
+
+def test_a_list_that_sends_in_bulk_brings_mail_of_people():
+    mail = read("From: a@b.example\nPrecedence: bulk\nList-Id: <list.lists.example>\n\nx")
+    assert (mail.automatic, mail.unanswerable) == (False, True)
+
+
+def test_mail_that_a_server_mangled_is_still_encrypted():
+    mail = read(
+        "From: a@b.example\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: application/pgp-encrypted\n\nVersion: 1\n"
+        "--b\nContent-Type: application/octet-stream\n\nx\n--b--"
+    )
+    assert mail.protection == "encrypted"
