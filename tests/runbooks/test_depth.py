@@ -1,6 +1,5 @@
 """Runs at depth: the graph, what comes back, people in the middle, several targets, tickets, dry runs."""
 
-import time
 from datetime import timedelta
 
 import pytest
@@ -28,11 +27,10 @@ def test_steps_without_needs_of_each_other_run_at_the_same_time(target):
             step("end", "echo end", needs=["a", "b", "c"]),
         ],
     )
-    begun = time.monotonic()
     run = finish(start("wide", agent(1)))
     assert run.state == RunState.SUCCEEDED
-    assert time.monotonic() - begun < 2.7
     ends = {row.step_id: row for row in run.steps.all()}
+    assert max(ends[name].started_at for name in "abc") < min(ends[name].finished_at for name in "abc")
     assert ends["end"].started_at >= max(ends[name].finished_at for name in "abc")
 
 

@@ -120,7 +120,7 @@ def addresses(message: Message, *names: str) -> list[tuple[str, str]]:
     for name in names:
         for text in values(message, name):
             text, room = text[:room], max(0, room - len(text))
-            for piece in _pieces(re.sub(r"[\r\n]+", " ", text)):
+            for piece in _pieces(clean(re.sub(r"[\r\n]+", " ", text))):
                 found += [
                     (shown, address) for shown, address in _of_piece(piece[-MOST_OF_ONE:]) if _is_storable(address)
                 ]
@@ -162,7 +162,7 @@ def _of_piece(piece: str) -> list[tuple[str, str]]:
         name = member if colon and not {'"', "?"} & set(group) else name
         named = person(_uncommented(name).strip(" <>"))
         return [(named if number == 0 else "", address) for number, address in enumerate(bracketed)]
-    if "=?" in piece and "@" not in _WORD.sub("", piece) and "@" in (decoded := words(piece)):
+    if "=?" in piece and "@" not in _WORD.sub("", piece) and "@" in (decoded := words(piece)) and "=?" not in decoded:
         return _of_piece(decoded)  # encoded as a whole
     bare = re.sub(r"\([^()]*\)", " ", _unquoted(piece).rpartition(":")[2]).split()
     alone = [one.lower().rstrip(".") for one in bare if _ADDRESS.fullmatch(one.rstrip(".")) and len(one) <= 254]
@@ -342,7 +342,7 @@ def param(part: Message, name: str) -> str:
         said = "".join(str(piece or "") for piece in found[2:]) if isinstance(found, tuple) else str(found or "")
     except Exception:
         said = ""
-    if not said and name == "charset" and (loose := _CHARSET.search(value(part, "Content-Type"))):
+    if not said and name == "charset" and (loose := _CHARSET.search(str(part.get("Content-Type", "")))):
         return loose[1]  # without the semicolon before it
     return said
 
