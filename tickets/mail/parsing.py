@@ -175,7 +175,7 @@ def _split(text: str, page: str, *, kept: bool, is_page: bool) -> tuple[str, str
         above, below = html.split_at(fresh_page, quoted)
         if below:
             fresh_page = above
-        else:
+        elif not quoted_page:
             fresh, quoted = f"{fresh}\n\n{quoted}", ""
     return fresh, "\n\n".join(filter(None, [quoted, by_marks])), fresh_page
 

@@ -6,66 +6,15 @@ from dataclasses import dataclass
 from mailparser_reply import EmailReplyParser
 
 from supportdesk.text import one_line
+from tickets.mail import phrases
 
 WRAPPED = 64  # characters beyond which a program may wrap quoted lines
 LONGEST = 600  # characters of a line that are looked at: patterns take long over longer ones
 MOST_OF_LETTER = 50_000  # characters in which the library looks for signatures: over more its patterns take long
-MOST_SIGNATURE = 20  # lines of a signature
+MOST_SIGNATURE = 12  # lines of a signature
 MOST_LINES = 4000  # of a mail's end is looked through for quotations; what is longer is no letter
+_DIRECTIONS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _LANGUAGES = ["en", "de", "fr", "es", "it", "nl", "pl", "sv", "da", "cs", "ja", "ko", "zh", "david"]
-_WROTE = re.compile(
-    r"(wrote|writes|schrieb|a écrit|escribió|ha scritto|schreef|skrev|napisał\(?a?\)?|napsal\(?a\)?|escreveu|kirjoitti|пишет|написал\(?а?\)?|写道|:|：)\s*[:：]?\s*$",
-    re.IGNORECASE,
-)
-_VERB = re.compile(
-    r"(\bwrote|\bwrites|\bschrieb|a écrit|escribió|ha scritto|\bschreef|\bskrev|napisał\(?a?\)?|napsal\(?a\)?|escreveu|kirjoitti|пишет|написал\(?а?\)?|写道"
-    r"|のメール|작성)[^\n]{0,60}[:：]\s*$",
-    re.IGNORECASE,
-)
-_DATED = re.compile(
-    r"^[\s>*]*(on|am|le|el|il|op|den|dnia|em|dne|w dniu|\d{4}[-/年.]|\w{2,4}[.,]? \d{1,2}\.? )", re.IGNORECASE
-)
-_TIME = re.compile(r"\d{1,2}\s?(?:[:.h時点]|시)\s?\d\d|\d\s?[ap]\.?m\b", re.IGNORECASE)
-_DASHES = re.compile(r"^\s*(--|—|__)\s*$")
-_RULE = re.compile(r"^[\s>]*[-_=*]{5,}\s*$")
-_SEPARATOR = re.compile(
-    r"^\s*[-_*]{2,}\s*(original[- ]?(message|appointment|nachricht)|forwarded message|urspr(ü|ue)ngliche nachricht|weitergeleitete nachricht|message d.origine|message original|originalnachricht"
-    r"|message transféré|mensaje original|mensaje reenviado|messaggio originale|oorspronkelijk bericht|originalmeddelande|oprindelig meddelelse"
-    r"|opprinnelig melding|wiadomość oryginalna|mensagem original|původní zpráva|исходное сообщение|原始邮件|元のメッセージ|원본 메시지|antwoord)[^\n]{0,40}$",
-    re.IGNORECASE,
-)
-_CLIENT = re.compile(
-    r"^(sent (from|with|via) (my )?[^,.!?]{2,40}|von meinem [^,.!?]{2,40} gesendet|gesendet (von|mit) [^,.!?]{2,40}|diese nachricht wurde von [^,!?]{2,60} gesendet"
-    r"|envoyé (de|depuis) (mon |ma )?[^,.!?]{2,40}|enviado (desde|do) (mi |meu )?[^,.!?]{2,40}|inviato da(l mio)? [^,.!?]{2,40}"
-    r"|verzonden vanaf [^,.!?]{2,40}|skickat från [^,.!?]{2,40}|sendt fra [^,.!?]{2,40}|wysłane z [^,.!?]{2,40}|get outlook for (ios|android|mac)[^\n]{0,60}"
-    r"|holen sie sich outlook [^\n]{2,60}|iphoneから送信|[^\n]{2,30}から送信)[.!]?$",
-    re.IGNORECASE,
-)
-_HEADER = re.compile(r"^[\s>*]*[^\s:：][^:：\n]{0,24}[:：]\*?\s*\S")
-_ADDRESS = re.compile(r"[^\s@<>\"]+@[^\s@<>\"]+\.[^\s@<>\"]+")
-_BRACKETED = re.compile(r"[<(\[]\s?(?:mailto:)?[^\s@<>\"]+@[^\s@<>\"]+\.[^\s@<>\"]+[>)\]]")
-_FORWARDED = re.compile(
-    r"^\s*(?:[-_*]{2,}\s*(?:Forwarded message|Original Message|Original Nachricht|Weitergeleitete Nachricht|Urspr(?:ü|ue)ngliche Nachricht|Message transféré|Message d'origine|Message original|Originalnachricht"
-    r"|Mensaje reenviado|Messaggio inoltrato|Doorgestuurd bericht|Vidarebefordrat meddelande|Videresendt meddelelse|Wiadomość przekazana|Mensagem encaminhada)"
-    r"[^\n]*|Begin forwarded message:|Anfang der weitergeleiteten Nachricht:|Début du message réexpédié\s*:|Inicio del mensaje reenviado:|Inizio messaggio inoltrato:)\s*$",
-    re.IGNORECASE | re.MULTILINE,
-)
-_FROM = re.compile(
-    r"^[\s>*]*(?:From|Von|De|Da|Van|Från|Fra|Od|Mittente|Absender|Lähettäjä|От|Feladó|Kimden|Отправитель|差出人|发件人|보낸 사람)\s*[:：]\*?\s*(.+)$",
-    re.IGNORECASE | re.MULTILINE,
-)
-_SENT = re.compile(
-    r"^[\s>*]*(?:Sent|Date|Gesendet|Datum|Envoyé|Enviado|Inviato|Data|Verzonden|Skickat|Sendt|Wysłano|Odesláno|Отправлено|Дата|送信日時|发送时间|보낸 날짜)\s*[:：]\*?\s*(.+)$",
-    re.IGNORECASE,
-)
-_SUBJECT = re.compile(
-    r"^[\s>*]*(?:Subject|Betreff|Objet|Asunto|Oggetto|Onderwerp|Ämne|Emne|Temat|Assunto|Sujet|Тема|Aihe|Předmět|Konu|Tárgy|件名|主题|제목)\s*[:：]\*?\s*(.+)$",
-    re.IGNORECASE | re.MULTILINE,
-)
-_FORWARD_SUBJECT = re.compile(r"^\s*(?:fwd?|wg|w\.|tr|rv|i|doorst|vb|vs|pd|enc|转发)\s*[:：]\s*", re.IGNORECASE)
-_REPLY_SUBJECT = re.compile(
-    r"^\s*(?:(?:re|aw|antw?|sv|odp|rif|res|ynt|回复|返信)(?:\[\d+\])?\s*[:：]\s*)+", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True)
@@ -88,28 +37,30 @@ def split_reply(text: str) -> tuple[str, str]:
     lines = text.split("\n")
     if len(lines) > MOST_LINES:
         return text, ""
-    lines = [
-        line if len(line) <= LONGEST else line[:LONGEST] for line in lines
-    ]  # for looking; what is returned is whole
+    lines = _looked_at(lines)
     start = _quotation(lines)
     if start is not None and _words_of_ones_own(lines[start:]):
         return text, ""
+    start = _with_announcement(lines, start) if start is not None else None
     end = _signature(lines[:start] if start is not None else lines)
     if end == len(lines):
         return text, ""
-    while end > 0 and (not lines[end - 1].strip() or _RULE.match(lines[end - 1])):
+    while end > 0 and (not lines[end - 1].strip() or phrases.RULE.match(lines[end - 1])):
         end -= 1
     whole = text.split("\n")
     reply, quoted = "\n".join(whole[:end]).strip(), "\n".join(whole[end:]).strip()
     return (reply, quoted) if reply and not _only_announces(lines[:end]) else (text, "")
 
 
+def _looked_at(lines: list[str]) -> list[str]:
+    """Lines as patterns look at them, as many as there are; what is returned to anybody is whole."""
+    return [_DIRECTIONS.sub("", line[:LONGEST]) for line in lines]
+
+
 def _only_announces(lines: list[str]) -> bool:
     """Whether lines hold no word of one's own: a mail that is forwarded without any."""
-    return all(
-        not line.strip() or _SEPARATOR.match(line) or _FORWARDED.match(line) or _RULE.match(line) or _SENT.match(line)
-        for line in lines
-    )
+    patterns = (phrases.SEPARATOR, phrases.FORWARDED, phrases.ANNOUNCED, phrases.RULE, phrases.SENT)
+    return all(not line.strip() or any(pattern.match(line) for pattern in patterns) for line in lines)
 
 
 def split_signature(text: str) -> tuple[str, str]:
@@ -122,21 +73,42 @@ def split_signature(text: str) -> tuple[str, str]:
 
 def answers_in_line(text: str) -> bool:
     """Whether a text answers between the lines of what it quotes."""
-    lines = [line[:LONGEST] for line in text.replace("\r\n", "\n").strip().split("\n")[:MOST_LINES]]
+    lines = _looked_at(text.replace("\r\n", "\n").strip().split("\n")[:MOST_LINES])
     start = _quotation(lines)
     return start is not None and _words_of_ones_own(lines[start:])
 
 
 def _quotation(lines: list[str]) -> int | None:
     """The line at which the quotation begins: an attribution, a separator, repeated headers, or `>`."""
-    for number, line in enumerate(lines):
-        if not line.strip():
-            continue
+    number = 0
+    while number < len(lines):
+        line = lines[number]
         if line.lstrip().startswith(">"):
-            return _attribution_above(lines, number)
-        if number > 0 and (_SEPARATOR.match(line) or _headers_at(lines, number) or _attributed(lines, number)):
+            begins = _attribution_above(lines, number)
+            if begins < number or not _is_shown(lines, number):
+                return begins
+            while number < len(lines) and lines[number].lstrip().startswith(">"):
+                number += 1
+            continue
+        if number > 0 and (phrases.SEPARATOR.match(line) or _headers_at(lines, number) or _attributed(lines, number)):
             return number
+        number += 1
     return None
+
+
+def _is_shown(lines: list[str], number: int) -> bool:
+    """Whether a marked block is what the line right above it announces, as "The program says:"."""
+    above = next((line for line in reversed(lines[:number]) if line.strip()), "")
+    return above.rstrip().endswith((":", "\uff1a")) and not phrases.VERB.search(above)
+
+
+def _with_announcement(lines: list[str], start: int) -> int:
+    """The line above a quotation that says, between dashes or in a mail program's words, that one follows."""
+    above = start - 1
+    while above > 0 and not lines[above].strip():
+        above -= 1
+    announced = above > 0 and (phrases.ANNOUNCED.match(lines[above]) or phrases.FORWARDED.match(lines[above]))
+    return above if announced else start
 
 
 def _attribution_above(lines: list[str], number: int) -> int:
@@ -148,7 +120,9 @@ def _attribution_above(lines: list[str], number: int) -> int:
         said = " ".join(line.strip() for line in lines[first : above + 1])
         if not lines[first].strip():
             break
-        if _WROTE.search(said) and (_ADDRESS.search(said) or re.search(r"\d", said)):
+        tells = phrases.WROTE.search(said) and (phrases.ADDRESS.search(said) or re.search(r"\d", said))
+        names = phrases.YEAR.search(said) and phrases.BRACKETED.search(said[-80:]) and len(said) < 120
+        if tells or names or (first == above and len(said) < 60 and phrases.VERB.search(said)):
             return first
     return number
 
@@ -158,6 +132,8 @@ def _attributed(lines: list[str], number: int) -> bool:
 
     A date alone is of a tale: "On 3 May your colleague wrote: …".
     """
+    if number > 0 and lines[number - 1].rstrip().endswith((":", "\uff1a")):
+        return False  # it is what that line announces
     for last in range(number, min(number + 3, len(lines))):
         if not lines[last].strip():
             return False
@@ -169,27 +145,45 @@ def _attributed(lines: list[str], number: int) -> bool:
 
 def _is_attribution(lines: list[str]) -> bool:
     said = " ".join(line.strip() for line in lines)
-    if len(said) >= 300 or not _VERB.search(said) or not re.search(r"\d", said):
+    if len(said) >= 300 or not re.search(r"\d", said):
         return False
-    return bool(_BRACKETED.search(said) or (_DATED.match(said) and (_TIME.search(said) or _ADDRESS.search(said))))
+    when, bracketed = phrases.is_moment(said), phrases.BRACKETED.findall(said)
+    if phrases.VERB.search(said):
+        dated = phrases.DATED.match(said) and (phrases.TIME.search(said) or phrases.ADDRESS.search(said))
+        return bool(bracketed or dated or (when and phrases.ADDRESS.search(said)))
+    if phrases.VERB_ENDS.search(said):  # without its colon
+        return bool(when and bracketed and phrases.DATED.match(said))
+    # In any language: when, and one address, as no sentence has them.
+    return bool(when and len(bracketed) == 1 and len(said) <= 200 and said.endswith((":", "\uff1a")))
 
 
 def _headers_at(lines: list[str], number: int) -> bool:
-    """A block of headers that a mail program repeats above what it quotes: from whom, and two more."""
-    if not _HEADER.match(lines[number]):
+    """A block of headers that a mail program repeats above what it quotes: from whom, and two more.
+
+    People write lists of details too: an address or a moment has to be where mail programs put them.
+    """
+    if not phrases.HEADER.match(lines[number]):
         return False
     block: list[str] = []
     for line in lines[number : number + 12]:
         if not line.strip() and len(block) > 1:
             break
         block += [line] if line.strip() else []
-    alike = sum(bool(_HEADER.match(line)) for line in block[:6])
-    addressed = bool(_ADDRESS.search(lines[number]))
-    begins = any(pattern.match(lines[number]) for pattern in (_FROM, _SENT, _SUBJECT))
-    sender = next((line for line in block[:6] if _FROM.match(line)), "")
-    known = begins and sender and (_ADDRESS.search(sender) or any(_SUBJECT.match(line) for line in block))
-    # In a language that is not known here: four such lines, of which the first has an address.
-    return bool(known and alike >= 3) or (addressed and alike >= 4)
+    if sum(bool(phrases.HEADER.match(line)) for line in block[:6]) < 3:
+        return False
+    begins = any(pattern.match(lines[number]) for pattern in (phrases.FROM, phrases.SENT, phrases.SUBJECT))
+    people = [line for line in block[:6] if phrases.FROM.match(line) or phrases.is_to(line)]
+    sent = [line for line in block[:6] if phrases.SENT.match(line)]
+    if begins and any(phrases.FROM.match(line) for line in people):
+        above = next((line for line in reversed(lines[:number]) if line.strip()), "")
+        announced = any(one.match(above) for one in (phrases.SEPARATOR, phrases.ANNOUNCED, phrases.FORWARDED))
+        known = len(people) + len(sent) + sum(bool(phrases.SUBJECT.match(line)) for line in block[:6])
+        placed = any(phrases.ADDRESS.search(line) for line in people) or any(map(phrases.is_moment, sent))
+        return announced or (known >= 3 and placed)
+    # In a language that is not known here: four such lines, of which the first names a sender and another a moment.
+    alike = sum(bool(phrases.HEADER.match(line)) for line in block[:6])
+    named = re.search(r":\s*[^\s<].*<[^<>@\s]+@[^<>\s]+>", lines[number])
+    return alike >= 4 and bool(named) and any(map(phrases.is_moment, block[1:6]))
 
 
 def _words_of_ones_own(quotation: list[str]) -> bool:
@@ -199,18 +193,32 @@ def _words_of_ones_own(quotation: list[str]) -> bool:
         return False
     for number in range(marked[0] + 1, len(quotation)):
         line = quotation[number]
-        if _DASHES.match(line) or (number > marked[-1] and (_CLIENT.match(line.strip()) or _RULE.match(line))):
+        below = number > marked[-1]
+        if line == "-- " or (phrases.DASHES.match(line) and below) or (below and phrases.is_client(line)):
             return False  # a signature
+        if phrases.RULE.match(line):
+            if below and not quotation[number - 1].strip():
+                return False  # what a gateway writes below it all
+            continue
         if not line.strip() or line.lstrip().startswith(">") or _attribution_above(quotation, number + 1) <= number:
             continue
-        if number > marked[-1] and _VERB.search(line):
+        if below and phrases.VERB.search(line):
             continue
-        # The rest of a line that a program wrapped hangs on the quoted one above it, which had no room for its first
-        # word; an answer stands apart, or below one that had.
-        above = quotation[number - 1].strip()
-        if not above or (above.startswith(">") and len(above) + 1 + len(line.split()[0]) <= WRAPPED):
+        if not _is_wrapped_rest(quotation, number):
             return True
     return False
+
+
+def _is_wrapped_rest(quotation: list[str], number: int) -> bool:
+    """Whether an unmarked line is the rest of the quoted one above, which a program wrapped: that one had no room for its first word.
+
+    It is alone, and more is quoted below; after the end of a sentence an answer begins.
+    """
+    above, below = quotation[number - 1].strip(), quotation[number + 1 : number + 2]
+    if not above.startswith(">") or not below or not below[0].lstrip().startswith(">"):
+        return False
+    ended = above.rstrip().endswith((".", "?", "!", ":", "…", ")", '"', "”"))
+    return not ended and len(above) + 1 + len(quotation[number].split()[0]) > WRAPPED
 
 
 def _signature(lines: list[str]) -> int:
@@ -220,7 +228,7 @@ def _signature(lines: list[str]) -> int:
     end = len(lines)
     while end > 1 and not lines[end - 1].strip():
         end -= 1
-    if end > 1 and _CLIENT.match(lines[end - 1].strip()):
+    if end > 1 and phrases.is_client(lines[end - 1]) and _stands_apart(lines, end - 1):
         return end - 1
     top = "\n".join(lines[:end])
     if len(top) > MOST_OF_LETTER or any(len(line) >= LONGEST for line in lines[:end]):
@@ -234,39 +242,49 @@ def _signature(lines: list[str]) -> int:
         skipped = len(top) - len(top.lstrip())
         kept = top[: skipped + len(known)].count("\n") + 1
         # A quotation is ours to find: who writes that somebody wrote something, and goes on, is not quoting.
-        goes_on = any(_VERB.search(line) for line in lines[kept : end - 1])
-        return end if goes_on else kept
+        goes_on = any(phrases.VERB.search(line) for line in lines[kept : end - 1])
+        first = next((line for line in lines[kept:end] if line.strip()), "")
+        repeats = phrases.is_to(first) or any(one.match(first) for one in (phrases.FROM, phrases.SENT, phrases.SUBJECT))
+        return end if goes_on or repeats else kept
     return end
 
 
+def _stands_apart(lines: list[str], number: int) -> bool:
+    """Whether a line is not in the middle of a sentence."""
+    above = lines[number - 1].strip()
+    return len(above) < 30 or above[-1] in ".!?,;:)…" or not above[-1].isascii()
+
+
 def _delimiter(lines: list[str]) -> int | None:
-    """The line `-- ` that announces a signature (RFC 3676, 4.3). Without its space it does so once, above a few lines."""
+    """The line `-- ` that announces a signature (RFC 3676, 4.3). Without its space it does so once, above a few short lines."""
     exact = [number for number, line in enumerate(lines) if number > 0 and line == "-- "]
     if exact:
         return exact[-1]
-    loose = [number for number, line in enumerate(lines) if number > 0 and _DASHES.match(line)]
-    return loose[0] if len(loose) == 1 and len(lines) - loose[0] <= MOST_SIGNATURE else None
+    loose = [number for number, line in enumerate(lines) if number > 0 and phrases.DASHES.match(line)]
+    if len(loose) != 1:
+        return None
+    below = [line.strip() for line in lines[loose[0] + 1 :] if line.strip()]
+    above = next((line.strip() for line in reversed(lines[: loose[0]]) if line.strip()), "")
+    is_letter = above.endswith(":") or any(line.endswith("?") for line in below)
+    return loose[0] if len(below) <= MOST_SIGNATURE and not is_letter else None
 
 
 def is_forward(subject: str) -> bool:
     """Whether a subject says that something is forwarded, as mail programs write it in front."""
-    return bool(_FORWARD_SUBJECT.match(subject))
+    return bool(phrases.FORWARD_SUBJECT.match(subject))
 
 
 def forwarded(subject: str, text: str) -> Forwarded | None:
     """The forwarded mail in a text, by the line that announces it and the headers below; None where there is none."""
     lines = text[:200_000].split("\n")
-    found = _FORWARDED.search(text[:200_000])
-    if found is not None and (is_forward(subject) or "forward" in found[0].lower() or "weiterge" in found[0].lower()):
+    looked_at = _looked_at(lines)
+    found = phrases.FORWARDED.search(text[:200_000])
+    if found is not None and (is_forward(subject) or phrases.FORWARDING.search(found[0])):
         above, rest = text[: found.start()], text[found.end() :]
     elif is_forward(subject):  # Outlook only repeats the headers
         at = (
             next(
-                (
-                    number
-                    for number, line in enumerate(lines[:2000])
-                    if _headers_at([one[:LONGEST] for one in lines], number)
-                ),
+                (number for number, line in enumerate(lines[:2000]) if _headers_at(looked_at, number)),
                 None,
             )
             if len(lines) < MOST_LINES
@@ -274,14 +292,18 @@ def forwarded(subject: str, text: str) -> Forwarded | None:
         )
         if at is None:
             return None
-        above, rest = "\n".join(line for line in lines[:at] if not _RULE.match(line[:LONGEST])), "\n".join(lines[at:])
+        above, rest = (
+            "\n".join(line for line in lines[:at] if not phrases.RULE.match(line[:LONGEST])),
+            "\n".join(lines[at:]),
+        )
     else:
         return None
+    rest = re.sub(r"\n[\s>]*(?=<[^<>\s@]+@)", " ", rest[:3000]) + rest[3000:]  # an address on a line of its own
     head = rest[:3000]
-    sender = _FROM.search(head)
-    if sender is None or (address := _ADDRESS.search(sender[1])) is None:
+    sender = phrases.FROM.search(head)
+    if sender is None or (address := phrases.ADDRESS.search(sender[1])) is None:
         return None
-    about = _SUBJECT.search(head)
+    about = phrases.SUBJECT.search(head)
     # The headers end at the first empty line after the sender.
     below = rest[sender.end() :].split("\n")[1:]
     start = next((number for number, line in enumerate(below) if not line.strip(" >*")), 0)
@@ -293,4 +315,4 @@ def forwarded(subject: str, text: str) -> Forwarded | None:
 
 def bare_subject(subject: str) -> str:
     """The subject without Re:, AW: and their like, for comparing."""
-    return _FORWARD_SUBJECT.sub("", _REPLY_SUBJECT.sub("", subject)).strip()
+    return phrases.FORWARD_SUBJECT.sub("", phrases.REPLY_SUBJECT.sub("", subject)).strip()

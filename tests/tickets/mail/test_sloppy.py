@@ -3,7 +3,6 @@
 import pytest
 
 from tests.tickets.mail.test_parsing import read
-from tickets.mail import html, quotes
 from tickets.mail.charsets import decode
 from tickets.mail.parsing import Doubt
 
@@ -177,103 +176,6 @@ def test_korean_of_seven_bits_is_korean():
     assert decode("안녕".encode("iso2022_kr"), "iso-2022-kr") == "안녕"
 
 
-# ------------------------------------------------------------------------------------------ quotations
-@pytest.mark.parametrize(
-    "attribution",
-    [
-        "On Mon, 3 Jun 2024 at 10:00, Support <support@desk.example> wrote:",
-        "Am 3. Juni 2024 um 10:00 schrieb Support\n<support@desk.example>:",
-    ],
-)
-def test_what_stands_right_above_an_attribution_is_the_persons(attribution):
-    mine = "Hello,\nthe number is 17.\nThanks"
-    assert quotes.split_reply(f"{mine}\n{attribution}\n> Please send it.") == (
-        mine,
-        f"{attribution}\n> Please send it.",
-    )
-
-
-def test_who_tells_what_somebody_wrote_quotes_nothing():
-    text = "Hello,\nI wrote to info@shop.example on 3 May\nand your colleague wrote:\nplease wait 3 days.\n\nI waited."
-    assert quotes.split_reply(text) == (text, "")
-
-
-@pytest.mark.parametrize(
-    "above",
-    [
-        "---------- Forwarded message ---------", "Begin forwarded message:\n", "-------- Weitergeleitete Nachricht --------",
-        "----- Original Nachricht ----", "Gesendet: Montag, 1. Januar 2024 um 10:00 Uhr", "-------- Message original --------",
-    ],
-)  # fmt: skip
-def test_a_forward_without_a_word_of_ones_own_is_shown(above):
-    text = f"{above}\nVon: Bob <bob@shop.example>\nAn: a@b.example\nBetreff: Lampe\n\nSie brennt nicht."
-    assert quotes.split_reply(text) == (text, "")
-    assert quotes.forwarded("W.: Lampe", text).sender == "bob@shop.example"
-
-
-@pytest.mark.parametrize("line", ["", "-------- Originalnachricht --------\n"])
-def test_headers_that_begin_with_what_it_is_about(line):
-    text = f"Please look.\n\n{line}Objet: Lampe\nDate: 2027-01-04 11:27\nDe: Un <un@shop.example>\nÀ: a@b.example\n\nBonjour"
-    assert quotes.split_reply(text)[0] == "Please look."
-    assert quotes.forwarded("Fwd: Lampe", text).sender == "un@shop.example"
-    assert quotes.forwarded("Fwd: Lampe", text).said_above == "Please look."
-
-
-def test_a_ruler_alone_is_not_folded():
-    text = "Take part:\n\n==========\nhttps://x.example\n=========="
-    assert quotes.split_reply(text) == (text, "")
-
-
-OWN_TABLE = '<p>These fail:</p><table><tr><td style="border:solid #E1E1E1 1.0pt">17</td><td>failed</td></tr></table><div style="border-top:solid #E1E1E1 1pt">And these</div>'
-
-
-def test_a_table_and_a_line_of_ones_own_are_no_quotation():
-    assert html.split_quotation(OWN_TABLE)[1] == ""
-
-
-@pytest.mark.parametrize(
-    "below",
-    [
-        '<div style="border:none;border-top:solid #E1E1E1 1.0pt"><p><b>From:</b> Desk</p></div><p>Old</p>',
-        '<div name="quote"><b>Gesendet:</b> heute<br>Old</div>', '<div name="messageReplySection">Old</div>', '<div class="domino-section">Old</div>',
-        '<div class="gmail_signature">Kim, Shop</div>',
-    ],
-)  # fmt: skip
-def test_marks_of_more_programs(below):
-    above, quoted = html.split_quotation(f"<div>Yes.</div>{below}")
-    assert html.to_text(above) == "Yes."
-    assert html.to_text(quoted)
-
-
-def test_a_quotation_known_by_its_words_is_cut_from_the_page_too():
-    page = "<p>Ja, <b>bitte</b>.</p><p>-----Ursprüngliche Nachricht-----<br>Von: Desk<br>Gesendet: heute<br>Betreff: Lampe</p><p>Old</p>"
-    mail = read(f"From: a@b.example\nSubject: AW: Lampe\nContent-Type: text/html; charset=utf-8\n\n{page}".encode())
-    assert mail.fresh == "Ja, bitte."
-    assert "Old" in mail.quoted
-    assert "Old" not in mail.fresh_html
-    assert "<b>bitte</b>" in mail.fresh_html
-
-
-def test_what_cannot_be_cut_from_the_page_is_shown_once():
-    page = "<pre>Yes.\n\nOn Mon, 3 Jun 2024 at 10:00, Desk &lt;desk@b.example&gt; wrote:\n&gt; Old</pre>"
-    mail = read(f"From: a@b.example\nSubject: Re: x\nContent-Type: text/html\n\n{page}")
-    assert ("Old" in mail.fresh_html) != ("Old" in mail.quoted)
-
-
-def test_a_mail_that_is_a_picture_elsewhere_says_so():
-    mail = read(
-        'From: a@b.example\nContent-Type: text/html\n\n<a href="https://x.example/"><img src="https://x.example/a.png" alt="Your bill"></a>'
-    )
-    assert mail.text == "[remote picture: Your bill]"
-    assert "https://x.example/" in mail.html
-
-
-def test_html_that_is_longer_than_anybody_reads_says_where_the_rest_is():
-    page = "<p>Order</p>" * (html.MOST_HTML // 12 + 1)
-    assert read(f"From: a@b.example\nContent-Type: text/html\n\n{page}").text.endswith("in its raw message.]")
-
-
-# ------------------------------------------------------------------------------------ more of the same
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
