@@ -77,19 +77,18 @@ def _with_headers_whole(raw: bytes) -> bytes:
     rows = head.splitlines(keepends=True)
     last = max((number for number, row in enumerate(rows) if _HEADER.match(row)), default=0)  # below it the text begins
     kept: list[bytes] = []
+    open_brackets, of_people = 0, False  # in the header that these rows belong to
     for row in rows[:last]:
-        if not _NO_HEADER.match(row):
+        is_stray = bool(_NO_HEADER.match(row))
+        if not is_stray and row[:1] not in b" \t":
+            open_brackets, of_people = 0, bool(_OF_PEOPLE.match(row))
+        # To addresses words would only add what they are not, unless one is cut in two.
+        if not is_stray:
             kept.append(row)
-        elif kept and _may_go_on(kept):
+        elif kept and not (of_people and open_brackets <= 0):
             kept.append(b" " + row)
+        open_brackets += row.count(b"<") - row.count(b">")
     return b"".join(kept + rows[last:]) + raw[len(head) :]
-
-
-def _may_go_on(rows: list[bytes]) -> bool:
-    """Whether what follows may belong to the last header: to addresses words would only add what they are not."""
-    begins = next((number for number in range(len(rows) - 1, -1, -1) if rows[number][:1] not in b" \t"), 0)
-    header = b"".join(rows[begins:])
-    return not _OF_PEOPLE.match(header) or header.count(b"<") > header.count(b">")
 
 
 def with_headers_whole(part: Message) -> Message:

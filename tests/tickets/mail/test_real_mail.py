@@ -74,6 +74,10 @@ def test_html_that_is_made_to_take_long_is_read_within_the_limit(source):
     reader.read(f"From: a@b.example\nContent-Type: text/html\n\n{source}".encode())
 
 
+def test_headers_that_are_made_to_take_long_are_read_within_the_limit():
+    assert reader.read(b"From: a@b.example\nX-A: <" + b"\nx y" * 100_000 + b"\nSubject: z\n\nhi").subject == "z"
+
+
 def test_a_text_that_is_made_to_take_long_is_read_within_the_limit():
     text = "hi\n" + "on 1 " * 6400 + ":"
     assert reader.read(f"From: a@b.example\n\n{text}".encode()).text == text
