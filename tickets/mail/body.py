@@ -111,7 +111,7 @@ class Body:
             self._leaf(part, kind, section)
 
     def _protect(self, kind: str) -> None:
-        if kind == "multipart/encrypted" or kind == "application/pgp-encrypted":
+        if kind in {"multipart/encrypted", "application/pgp-encrypted"}:
             self.protection = "encrypted"
         elif kind == "multipart/signed":
             self.protection = self.protection or "signed"
@@ -121,19 +121,10 @@ class Body:
         if self.protection == "signed" and kind in _SIGNATURES:
             return  # it proves nothing to a reader; the raw message has it
         if part.get_content_maintype() == "message" and kind not in _REPORTS:
-            content = headers.carried(part)
-            name = name or headers.file_name(headers.value(source.headers_of(content), "Subject"))[:80] or "message"
-            name = name if name.lower().endswith(".eml") else f"{name}.eml"
-            self.files.append(File(name, "message/rfc822" if kind != "message/partial" else kind, content))
+            self.files.append(_mail_as_file(part, kind, name))
             return
-        if kind in {"application/pkcs7-mime", "application/x-pkcs7-mime"}:
-            said = headers.param(part, "smime-type").lower()
-            inner = _signed_content(headers.content(part))
-            self.protection = "signed" if inner is not None or said in {"signed-data", "certs-only"} else "encrypted"
-            if inner and self._depth < MOST_SIGNED:
-                self._depth += 1
-                self._walk(source.tree(source.readable(inner)))
-                return
+        if kind in {"application/pkcs7-mime", "application/x-pkcs7-mime"} and self._opened(part):
+            return
         content = headers.content(part) or headers.carried(part)
         text_kind = (
             kind if kind in {"text/plain", "text/html"} else "text/plain" if kind.startswith("multipart/") else ""
@@ -151,22 +142,33 @@ class Body:
         if is_tnef and self._unpacked(content):
             return
         if text_kind and not is_file:
-            charset = headers.param(part, "charset") or None
-            if text_kind == "text/plain":
-                content, packed = uuencode.files_in(content)
-                self.files += [_of_type(headers.file_name(decode(one, None)), inside) for one, inside in packed]
-            content = content[: 4 * MOST_TEXT]  # what nobody reads is not made into characters
-            section = section or self._section()
-            if text_kind == "text/html":
-                section.pages.append(decode(content, charset or charsets.of_page(content)))
-            else:
-                text = _without_marks(kind, decode(content, charset))
-                section.plain.append(
-                    _unflowed(text, part) if headers.param(part, "format").lower() == "flowed" else text
-                )
+            self._read(part, kind, content, section or self._section())
         elif content or name:
             content_id = next(iter(headers.ids(part, "Content-ID")), "")
             self.files.append(File(name or _default_name(kind), kind, content, content_id))
+
+    def _read(self, part: Message, kind: str, content: bytes, section: _Section) -> None:
+        """Take a text into its section."""
+        charset = headers.param(part, "charset") or None
+        if kind == "text/html":
+            content = content[: 4 * MOST_TEXT]  # what nobody reads is not made into characters
+            section.pages.append(decode(content, charset or charsets.of_page(content)))
+            return
+        content, packed = uuencode.files_in(content)
+        self.files += [_of_type(headers.file_name(decode(one, None)), inside) for one, inside in packed]
+        text = _without_marks(kind, decode(content[: 4 * MOST_TEXT], charset))
+        section.plain.append(_unflowed(text, part) if headers.param(part, "format").lower() == "flowed" else text)
+
+    def _opened(self, part: Message) -> bool:
+        """What an opaque S/MIME signature holds, read as if it were not signed; False where it stays a file."""
+        said = headers.param(part, "smime-type").lower()
+        inner = _signed_content(headers.content(part))
+        self.protection = "signed" if inner is not None or said in {"signed-data", "certs-only"} else "encrypted"
+        if not inner or self._depth >= MOST_SIGNED:
+            return False
+        self._depth += 1
+        self._walk(source.tree(source.readable(inner)))
+        return True
 
     def _unpacked(self, content: bytes) -> bool:
         """The texts and files of a winmail.dat (TNEF)."""
@@ -180,14 +182,23 @@ class Body:
             raise
         except Exception:  # a broken one stays what it is: a file
             return False
+        text = "" if page or body or not rich else _words_of_rtf(rich)
         if page:
             self._section().pages.append(page if isinstance(page, str) else decode(page, None))
         elif body:
             self._section().plain.append(body if isinstance(body, str) else decode(body, None))
-        elif rich and (text := _words_of_rtf(rich)):
+        elif text:
             self._section().plain.append(text)
         self.files += files
-        return bool(page or body or files) and not (rich and not (page or body or text))
+        return bool(page or body or text or (files and not rich))  # RTF that nobody can read stays in its file
+
+
+def _mail_as_file(part: Message, kind: str, name: str) -> File:
+    """A mail inside a mail; without a name it has that of its subject."""
+    content = headers.carried(part)
+    name = name or headers.file_name(headers.value(source.headers_of(content), "Subject"))[:80] or "message"
+    name = name if name.lower().endswith(".eml") else f"{name}.eml"
+    return File(name, "message/rfc822" if kind != "message/partial" else kind, content)
 
 
 def _of_tnef(attached: Any) -> File:

@@ -13,6 +13,7 @@ LONGEST = 600  # characters of a line that are looked at: patterns take long ove
 MOST_OF_LETTER = 50_000  # characters in which the library looks for signatures: over more its patterns take long
 MOST_SIGNATURE = 12  # lines of a signature
 MOST_LINES = 4000  # of a mail's end is looked through for quotations; what is longer is no letter
+_COLONS = (":", "\uff1a")
 _DIRECTIONS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _LANGUAGES = ["en", "de", "fr", "es", "it", "nl", "pl", "sv", "da", "cs", "ja", "ko", "zh", "david"]
 
@@ -99,7 +100,7 @@ def _quotation(lines: list[str]) -> int | None:
 def _is_shown(lines: list[str], number: int) -> bool:
     """Whether a marked block is what the line right above it announces, as "The program says:"."""
     above = next((line for line in reversed(lines[:number]) if line.strip()), "")
-    return above.rstrip().endswith((":", "\uff1a")) and not phrases.VERB.search(above)
+    return above.rstrip().endswith(_COLONS) and not phrases.VERB.search(above)
 
 
 def _with_announcement(lines: list[str], start: int) -> int:
@@ -132,7 +133,7 @@ def _attributed(lines: list[str], number: int) -> bool:
 
     A date alone is of a tale: "On 3 May your colleague wrote: …".
     """
-    if number > 0 and lines[number - 1].rstrip().endswith((":", "\uff1a")):
+    if number > 0 and lines[number - 1].rstrip().endswith(_COLONS):
         return False  # it is what that line announces
     for last in range(number, min(number + 3, len(lines))):
         if not lines[last].strip():
@@ -154,7 +155,7 @@ def _is_attribution(lines: list[str]) -> bool:
     if phrases.VERB_ENDS.search(said):  # without its colon
         return bool(when and bracketed and phrases.DATED.match(said))
     # In any language: when, and one address, as no sentence has them.
-    return bool(when and len(bracketed) == 1 and len(said) <= 200 and said.endswith((":", "\uff1a")))
+    return bool(when and len(bracketed) == 1 and len(said) <= 200 and said.endswith(_COLONS))
 
 
 def _headers_at(lines: list[str], number: int) -> bool:
@@ -169,7 +170,8 @@ def _headers_at(lines: list[str], number: int) -> bool:
         if not line.strip() and len(block) > 1:
             break
         block += [line] if line.strip() else []
-    if sum(bool(phrases.HEADER.match(line)) for line in block[:6]) < 3:
+    alike = sum(bool(phrases.HEADER.match(line)) for line in block[:6])
+    if alike < 3:
         return False
     begins = any(pattern.match(lines[number]) for pattern in (phrases.FROM, phrases.SENT, phrases.SUBJECT))
     people = [line for line in block[:6] if phrases.FROM.match(line) or phrases.is_to(line)]
@@ -181,7 +183,6 @@ def _headers_at(lines: list[str], number: int) -> bool:
         placed = any(phrases.ADDRESS.search(line) for line in people) or any(map(phrases.is_moment, sent))
         return announced or (known >= 3 and placed)
     # In a language that is not known here: four such lines, of which the first names a sender and another a moment.
-    alike = sum(bool(phrases.HEADER.match(line)) for line in block[:6])
     named = re.search(r":\s*[^\s<].*<[^<>@\s]+@[^<>\s]+>", lines[number])
     return alike >= 4 and bool(named) and any(map(phrases.is_moment, block[1:6]))
 

@@ -46,12 +46,13 @@ def test_winmail_dat_is_unpacked_and_a_broken_one_kept():
     assert [f.name for f in parsing.parse(message.as_bytes()).files] == ["winmail.dat"]
 
 
+@pytest.mark.parametrize("files", [FILE, ()])
 @pytest.mark.parametrize("compressed", [True, False])
-def test_a_text_that_is_rtf_alone_is_read(compressed):
+def test_a_text_that_is_rtf_alone_is_read(compressed, files):
     rich = compressed_rtf.compress(rb"{\rtf1\ansi\ansicpg1252 Gr\'fc\'dfe\par see the file}", compressed=compressed)
-    found = parsing.parse(mail(tnef((1, 0x0006, 0x9003, binary(0x1009, rich)), *FILE), text="\n").as_bytes())
+    found = parsing.parse(mail(tnef((1, 0x0006, 0x9003, binary(0x1009, rich)), *files), text="\n").as_bytes())
     assert found.text == "Grüße\nsee the file"
-    assert [f.name for f in found.files] == ["report.txt"]
+    assert [f.name for f in found.files] == ["report.txt" for _ in files[:1]]
 
 
 def test_rtf_that_nobody_can_read_stays_a_file():
