@@ -31,9 +31,8 @@ def is_automatic_answer(message: Message) -> bool:
     submitted = _token(message, "Auto-Submitted")
     if submitted.startswith("auto-replied"):
         return True
-    if message.get_content_type() == "multipart/report" and "disposition-notification" in _token(
-        message, "Content-Type", whole=True
-    ):
+    says = headers.param(message, "report-type").lower() == "disposition-notification"
+    if message.get_content_type() == "multipart/report" and (says or _receipts(message)):
         return True  # a read receipt (RFC 8098)
     precedence = _token(message, "Precedence")
     marks = ("X-Autoreply", "X-Autorespond", "X-AutoReply-From", "X-Mail-Autoreply", "X-Auto-Reply")
@@ -85,9 +84,8 @@ def has_no_way_back(message: Message) -> bool:
     return any(text.strip() == "<>" for text in headers.values(message, "Return-Path"))
 
 
-def _token(message: Message, name: str, *, whole: bool = False) -> str:
-    said = headers.value(message, name).lower()
-    return said if whole else said.partition(";")[0].strip()
+def _token(message: Message, name: str) -> str:
+    return headers.value(message, name).lower().partition(";")[0].strip()
 
 
 def is_report(message: Message) -> bool:
@@ -100,10 +98,12 @@ def is_report(message: Message) -> bool:
 
 def receipt_of(message: Message) -> list[str]:
     """The Message-ID of the mail that a read receipt is of (RFC 8098, 3.2.5)."""
-    receipts = [part for part in parts(message) if part.get_content_type() == "message/disposition-notification"]
-    return [
-        one for part in receipts for group in headers.inner(part) for one in headers.ids(group, "Original-Message-ID")
-    ]
+    groups = [group for part in _receipts(message) for group in headers.inner(part)]
+    return [one for group in groups for one in headers.ids(group, "Original-Message-ID")]
+
+
+def _receipts(message: Message) -> list[Message]:
+    return [part for part in parts(message) if part.get_content_type() == "message/disposition-notification"]
 
 
 def parts(message: Message) -> list[Message]:
