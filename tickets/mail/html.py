@@ -67,9 +67,12 @@ class _Words(_Placed):
             self._letters.append(letters)
             self._count += len(letters)
 
-    def offset_of(self, words: str) -> int:
-        """The offset of the text that begins with these words; 0 where none does."""
-        at = "".join(self._letters).find(_NO_LETTERS.sub("", words)[:60])
+    def offset_of(self, words: str, *, above: str) -> int:
+        """The offset of the text that begins with these words, where `above` stands above it; 0 where none does."""
+        least = (
+            len(_NO_LETTERS.sub("", above)) * 8 // 10
+        )  # the same words may stand further up; plain text and page differ a little
+        at = "".join(self._letters).find(_NO_LETTERS.sub("", words)[:60], least)
         return self._begins.get(at, 0)
 
 
@@ -103,10 +106,11 @@ class _Cut(_Placed):
         cited = tag == "blockquote" and (
             given.get("type", "").lower() == "cite" or "gmail_quote" in given.get("class", "")
         )
-        if self.inside is None and (cited or any(pattern.search(given.get(name, "")) for name, pattern in _QUOTES)):
+        marked = [name for name, pattern in _QUOTES if pattern.search(given.get(name, ""))]
+        if self.inside is None and (cited or marked):
             self.starts.append(self.here())
             self.inside = len(self.open)
-            self.unsure = "border-top" in given.get("style", "")
+            self.unsure = marked == ["style"] and not cited
             # Outlook's line and its reply header are followed by the quotation, not around it.
             flat = given.get("id", "").lower().endswith(("divrplyfwdmsg", "appendonsend")) or "border" in given.get(
                 "style", ""
@@ -174,8 +178,8 @@ def split_quotation(source: str) -> tuple[str, str]:
     return source[:at], source[at:]
 
 
-def split_at(source: str, words: str) -> tuple[str, str]:
-    """What stands above a text that begins with these words, and from it on; (all, "") where no text does."""
+def split_at(source: str, above: str, words: str) -> tuple[str, str]:
+    """HTML cut where a text begins with these words below what stands `above`; (all, "") where none does."""
     if _depth(source[:MOST_HTML]) > MOST_DEPTH:
         return source, ""
     tidy = _tidy(source)
@@ -184,7 +188,7 @@ def split_at(source: str, words: str) -> tuple[str, str]:
         reader.read()
     except (AssertionError, RecursionError, ValueError):
         return source, ""
-    at = reader.offset_of(words)
+    at = reader.offset_of(words, above=above)
     return (tidy[:at], tidy[at:]) if at else (source, "")
 
 

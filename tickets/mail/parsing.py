@@ -172,7 +172,7 @@ def _split(text: str, page: str, *, kept: bool, is_page: bool) -> tuple[str, str
         by_marks = html.to_text(quoted_page)
         fresh, quoted = quotes.split_reply(html.to_text(fresh_page))
     if quoted and kept:  # found by its words: what is shown is cut there too, or not at all
-        above, below = html.split_at(fresh_page, quoted)
+        above, below = html.split_at(fresh_page, fresh, quoted)
         if below:
             fresh_page = above
         elif not quoted_page:

@@ -194,3 +194,10 @@ def test_a_mail_with_a_picture_folds_what_it_quotes_once():
     assert mail.fresh == "See"
     assert "Old" in mail.quoted
     assert "Old" not in mail.fresh_html
+
+
+def test_a_page_is_not_cut_where_the_same_words_stand_further_up():
+    page = "<p>Kim Lee</p><p>is my name, and my lamp is dark.</p><p>-- </p><p>Kim Lee</p>"
+    mail = read(f"From: a@b.example\nSubject: Re: x\nContent-Type: text/html\n\n{page}")
+    assert "my lamp is dark" in mail.fresh_html
+    assert "my lamp is dark" in mail.fresh
