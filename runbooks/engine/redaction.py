@@ -68,5 +68,10 @@ class Redactor:
         for start in range(max(0, len(data) - self._longest + 1), len(data)):
             for form in self._by_first.get(data[start], ()):
                 if len(form) > len(data) - start and form.startswith(data[start:]):
-                    return len(data) - start
+                    return len(data) - self._not_within(data, start)
         return 0
+
+    def _not_within(self, data: bytes, at: int) -> int:
+        """That place, or the beginning of a whole secret that it would cut in two."""
+        found = self._pattern.finditer(data) if self._pattern else ()
+        return next((one.start() for one in found if one.start() < at < one.end()), at)
